@@ -1,0 +1,483 @@
+/*
+ * One table says what there is: name, type, place, range and default, on one
+ * line each.  A setting that takes more than one value has a function.
+ */
+#include "base/settings.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/conf.h"
+#include "base/number.h"
+
+#define ERRORS_MAX (64 << 10) /* octets */
+
+enum type { PATH, NAME, WORDS, DURATION, SIZE, NUMBER, BOOL, CHOICE, FUNCTION };
+
+struct parser {
+	struct settings *settings;
+	struct settings_smarthost *smarthost; /* the open block, or NULL */
+	struct conf_line line;
+	struct buf *errors;
+	bool failed;
+};
+
+typedef void setting_function(struct parser *p);
+
+struct setting {
+	const char *name;
+	enum type type;
+	size_t offset;
+	uint64_t min, max;
+	const char *initial; /* NULL: not set */
+	const char *choices; /* names, separated by blanks, in the order of the enum */
+	setting_function *function;
+};
+
+static setting_function set_retry, set_reconnect, set_password;
+
+#define S(member) offsetof(struct settings, member)
+#define H(member) offsetof(struct settings_smarthost, member)
+#define TEN_YEARS (3650 * USEC_PER_DAY)
+
+static const struct setting host_settings[] = {
+	{ "spool_directory", PATH, S(spool_directory), 0, 0, "/var/spool/postbag", NULL, NULL },
+	{ "runtime_directory", PATH, S(runtime_directory), 0, 0, "/run/postbag", NULL, NULL },
+	{ "user", NAME, S(user), 0, 0, "postbag", NULL, NULL },
+	{ "domain", NAME, S(domain), 0, 0, NULL, NULL, NULL },
+	{ "hostname", NAME, S(hostname), 0, 0, NULL, NULL, NULL },
+	{ "retry_interval", FUNCTION, 0, 0, 0, "1m 4h", NULL, set_retry },
+	{ "reconnect_interval", FUNCTION, 0, 0, 0, "1s 5m", NULL, set_reconnect },
+	{ "in_doubt_interval", DURATION, S(in_doubt_interval), USEC_PER_MS, USEC_PER_DAY, "15m", NULL,
+	    NULL },
+	{ "queue_lifetime", DURATION, S(queue_lifetime), USEC_PER_SEC, TEN_YEARS, "5d", NULL, NULL },
+	{ "max_message_size", SIZE, S(max_message_size), 0, INT64_MAX, "0", NULL, NULL },
+	{ "spool_reserve", SIZE, S(spool_reserve), 0, INT64_MAX, "0", NULL, NULL },
+	{ NULL, FUNCTION, 0, 0, 0, NULL, NULL, NULL },
+};
+
+static const struct setting smarthost_settings[] = {
+	{ "user", WORDS, H(user), 0, 0, NULL, NULL, NULL },
+	{ "password", FUNCTION, 0, 0, 0, NULL, NULL, set_password },
+	{ "auth", WORDS, H(auth), 0, 0, NULL, NULL, NULL },
+	{ "tls", CHOICE, H(tls), 0, 0, "required", "required opportunistic none", NULL },
+	{ "tls_trust_file", PATH, H(tls_trust_file), 0, 0, NULL, NULL, NULL },
+	{ "insecure_auth", BOOL, H(insecure_auth), 0, 0, "no", NULL, NULL },
+	{ "on_sender_refused", CHOICE, H(on_sender_refused), 0, 0, "hold", "hold bounce", NULL },
+	{ "connections", NUMBER, H(connections), 1, 100, "4", NULL, NULL },
+	{ "idle_timeout", DURATION, H(idle_timeout), 0, USEC_PER_DAY, "30s", NULL, NULL },
+	{ "connect_timeout", DURATION, H(connect_timeout), USEC_PER_MS, USEC_PER_HOUR, "30s", NULL,
+	    NULL },
+	{ "command_timeout", DURATION, H(command_timeout), USEC_PER_MS, USEC_PER_HOUR, "5m", NULL,
+	    NULL },
+	{ NULL, FUNCTION, 0, 0, 0, NULL, NULL, NULL },
+};
+
+static const char memory_error[] = "out of memory";
+
+static void
+fail(struct parser *p, const char *what)
+{
+	p->failed = true;
+	buf_addf(p->errors, "%s:%u: %s: %s\n", p->settings->path, p->line.number, p->line.name, what);
+}
+
+static void
+string_set(struct parser *p, char **place, const char *value)
+{
+	free(*place);
+	*place = value == NULL ? NULL : strdup(value);
+	if (value != NULL && *place == NULL)
+		fail(p, memory_error);
+}
+
+/* Letters, digits, and what stands in user names and host names. */
+static bool
+is_name(const char *s)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                              "0123456789.-_";
+
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < 0x80 && strchr(allowed, *s) == NULL)
+			return false;
+	return true;
+}
+
+static void
+set_choice(struct parser *p, const struct setting *setting, int *place)
+{
+	const char *word = setting->choices;
+	size_t len = strlen(p->line.value);
+	struct buf b = BUF_INIT(1000);
+
+	for (int i = 0; *word != '\0'; i++) {
+		size_t n = strcspn(word, " ");
+
+		if (n == len && memcmp(word, p->line.value, n) == 0) {
+			*place = i;
+			return;
+		}
+		word += n + strspn(word + n, " ");
+	}
+	buf_addf(&b, "\"%s\" is none of: %s", p->line.value, setting->choices);
+	fail(p, buf_string(&b));
+	buf_free(&b);
+}
+
+static void
+set_string(struct parser *p, const struct setting *setting, char **place)
+{
+	const char *value = p->line.value;
+
+	if (*value == '\0')
+		fail(p, "a value is missing");
+	else if (setting->type == PATH && (*value != '/' || strlen(value) >= PATH_MAX))
+		fail(p, "must be an absolute path");
+	else if (setting->type == NAME && (!is_name(value) || strlen(value) > 255))
+		fail(p, "must be a name of at most 255 letters, digits, '.', '-' and '_'");
+	else
+		string_set(p, place, value);
+}
+
+static void
+set_quantity(struct parser *p, const struct setting *setting, uint64_t *place)
+{
+	static const char *const wanted[] = {
+		[DURATION] = "is no duration such as 30s (an integer and ms, s, m, h, d or w)",
+		[SIZE] = "is no size such as 10M (an integer and K, M or G)",
+		[NUMBER] = "is no number",
+	};
+	const char *value = p->line.value;
+	struct buf b = BUF_INIT(CONF_LINE_MAX + 200);
+	int r;
+
+	if (setting->type == DURATION)
+		r = duration_parse(value, setting->min, setting->max, place);
+	else if (setting->type == SIZE)
+		r = size_parse(value, setting->min, setting->max, place);
+	else
+		r = number_parse(value, setting->min, setting->max, place);
+	if (r < 0) {
+		buf_addf(&b, "\"%s\" %s", value,
+		    errno == ERANGE ? "is out of range" : wanted[setting->type]);
+		fail(p, buf_string(&b));
+		buf_free(&b);
+	}
+}
+
+static void
+set(struct parser *p, const struct setting *setting, void *record)
+{
+	void *place = (char *)record + setting->offset;
+
+	switch (setting->type) {
+	case PATH:
+	case NAME:
+	case WORDS:
+		set_string(p, setting, place);
+		break;
+	case DURATION:
+	case SIZE:
+	case NUMBER:
+		set_quantity(p, setting, place);
+		break;
+	case BOOL:
+		if (bool_parse(p->line.value, place) < 0)
+			fail(p, "must be yes or no");
+		break;
+	case CHOICE:
+		set_choice(p, setting, place);
+		break;
+	case FUNCTION:
+		setting->function(p);
+		break;
+	}
+}
+
+/* "FIRST MAX" */
+static void
+set_interval(struct parser *p, uint64_t *first, uint64_t *max)
+{
+	char *value = p->line.value, *second = value + strcspn(value, " \t");
+	uint64_t a, b;
+
+	if (*second != '\0')
+		*second++ = '\0';
+	second += strspn(second, " \t");
+	if (duration_parse(value, USEC_PER_MS, 7 * USEC_PER_DAY, &a) < 0 ||
+	    duration_parse(second, a, 7 * USEC_PER_DAY, &b) < 0) {
+		fail(p, "must be two durations, the first pause and the longest, such as 1m 4h");
+		return;
+	}
+	*first = a;
+	*max = b;
+}
+
+static void
+set_retry(struct parser *p)
+{
+	set_interval(p, &p->settings->retry_first, &p->settings->retry_max);
+}
+
+static void
+set_reconnect(struct parser *p)
+{
+	set_interval(p, &p->settings->reconnect_first, &p->settings->reconnect_max);
+	p->settings->reconnect_set = true;
+}
+
+static void
+set_password(struct parser *p)
+{
+	const char *value = p->line.value;
+
+	if (strncmp(value, "file:/", 6) != 0 &&
+	    (strncmp(value, "credential:", 11) != 0 || value[11] == '\0' || !is_name(value + 11)))
+		fail(p, "must be file:/PATH or credential:NAME, so that the secret itself stands "
+		        "in a file of its own");
+	else
+		string_set(p, &p->smarthost->password, value);
+}
+
+/* HOST, ADDRESS or [ADDRESS], with an optional :PORT.  Cuts text. */
+static bool
+host_and_port(char *text, char **host, char **port)
+{
+	char *end;
+
+	*host = text;
+	if (*text == '[') {
+		*host = text + 1;
+		end = strchr(text, ']');
+		if (end == NULL)
+			return false;
+		*end++ = '\0';
+	} else {
+		end = text + strcspn(text, ":/?#@ ");
+	}
+	*port = NULL;
+	if (*end == ':') {
+		*end++ = '\0';
+		*port = end;
+	} else if (*end != '\0') {
+		return false;
+	}
+	return **host != '\0' && strlen(*host) <= 255;
+}
+
+static void
+smarthost_parse(struct parser *p, struct settings_smarthost *h)
+{
+	char *text = p->line.value, *host, *port;
+	size_t len;
+
+	string_set(p, &h->uri, text);
+	h->implicit_tls = strncmp(text, "smtps://", 8) == 0;
+	if (!h->implicit_tls && strncmp(text, "smtp://", 7) != 0) {
+		fail(p, "must be smtp://HOST or smtps://HOST, with :PORT if it is not the usual one");
+		return;
+	}
+	h->port = h->implicit_tls ? 465 : 587;
+	if (!host_and_port(text + (h->implicit_tls ? 8 : 7), &host, &port)) {
+		fail(p, "the host is missing or has characters that no host name has");
+		return;
+	}
+	if (port != NULL && number_parse(port, 1, 65535, &h->port) < 0) {
+		fail(p, "the port must be a number from 1 to 65535");
+		return;
+	}
+	len = strlen(host);
+	if (len > 1 && host[len - 1] == '.')
+		host[len - 1] = '\0';
+	string_set(p, &h->host, host);
+}
+
+static void
+defaults_set(struct parser *p, const struct setting *table, void *record)
+{
+	char value[64];
+
+	for (const struct setting *s = table; s->name != NULL; s++) {
+		if (s->initial == NULL)
+			continue;
+		strncpy(value, s->initial, sizeof(value) - 1);
+		value[sizeof(value) - 1] = '\0';
+		p->line = (struct conf_line){ .name = (char *)(uintptr_t)s->name, .value = value };
+		set(p, s, record);
+	}
+}
+
+static void
+smarthost_open(struct parser *p)
+{
+	struct settings *s = p->settings;
+	struct settings_smarthost *h, *all;
+	struct conf_line line = p->line;
+
+	all = realloc(s->smarthosts, (s->smarthost_count + 1) * sizeof(*all));
+	if (all == NULL) {
+		fail(p, memory_error);
+		return;
+	}
+	s->smarthosts = all;
+	h = &all[s->smarthost_count++];
+	*h = (struct settings_smarthost){ .line = line.number };
+	p->smarthost = h;
+	defaults_set(p, smarthost_settings, h);
+	p->line = line;
+	smarthost_parse(p, h);
+}
+
+static const struct setting *
+find(const struct setting *table, const char *name)
+{
+	for (const struct setting *s = table; s->name != NULL; s++)
+		if (strcmp(s->name, name) == 0)
+			return s;
+	return NULL;
+}
+
+/* What only the whole block shows. */
+static void
+smarthost_check(struct parser *p)
+{
+	struct settings_smarthost *h = p->smarthost;
+
+	if (h == NULL)
+		return;
+	p->line = (struct conf_line){ .number = h->line, .name = (char *)(uintptr_t) "smarthost" };
+	if ((h->user == NULL) != (h->password == NULL))
+		fail(p, "user and password belong together; one of them is missing");
+	else if (h->user != NULL && !h->implicit_tls && h->tls != TLS_REQUIRED && !h->insecure_auth)
+		fail(p, "a password without required TLS could be read on the way; set "
+		        "\"insecure_auth yes\" if that is meant");
+	else if (h->implicit_tls && h->tls != TLS_REQUIRED)
+		fail(p, "smtps:// is TLS from the first byte; \"tls\" other than required "
+		        "contradicts it");
+}
+
+/* A setting; seen has a bit for each row of the two tables. */
+static void
+line_apply(struct parser *p, uint64_t seen[2])
+{
+	bool block = p->smarthost != NULL;
+	const struct setting *table = block ? smarthost_settings : host_settings;
+	const struct setting *s;
+	uint64_t bit;
+
+	s = find(table, p->line.name);
+	if (s == NULL && block && find(host_settings, p->line.name) != NULL) {
+		fail(p, "is a host-wide setting; it must stand above the first smarthost line");
+		return;
+	}
+	if (s == NULL && !block && find(smarthost_settings, p->line.name) != NULL) {
+		fail(p, "belongs to a smarthost; it must stand below a smarthost line");
+		return;
+	}
+	if (s == NULL) {
+		fail(p, "unknown setting; postbag.conf(5) lists all");
+		return;
+	}
+	bit = UINT64_C(1) << (s - table);
+	if (seen[block] & bit) {
+		fail(p, "stands twice; remove one of the lines");
+		return;
+	}
+	seen[block] |= bit;
+	set(p, s, block ? (void *)p->smarthost : (void *)p->settings);
+}
+
+static void
+lines_read(struct parser *p, struct buf *text)
+{
+	struct conf_reader reader;
+	struct conf_line line;
+	const char *error;
+	uint64_t seen[2] = { 0, 0 };
+	int r;
+
+	conf_reader_init(&reader, text);
+	while ((r = conf_reader_next(&reader, &line, &error)) != 0) {
+		p->line = line;
+		if (r < 0) {
+			p->failed = true;
+			buf_addf(p->errors, "%s:%u: %s\n", p->settings->path, line.number, error);
+			continue;
+		}
+		if (strcmp(line.name, "smarthost") == 0) {
+			smarthost_check(p);
+			p->line = line;
+			smarthost_open(p);
+			seen[1] = 0;
+		} else {
+			line_apply(p, seen);
+		}
+	}
+	smarthost_check(p);
+}
+
+int
+settings_read(struct settings *s, const char *path, struct buf *errors)
+{
+	struct buf text = BUF_INIT(0);
+	struct parser p = { .settings = s, .errors = errors };
+
+	*s = (struct settings){ .path = strdup(path) };
+	if (errors->max == 0)
+		*errors = BUF_INIT(ERRORS_MAX);
+	if (s->path == NULL) {
+		buf_addf(errors, "%s: %s\n", path, memory_error);
+		return -1;
+	}
+	defaults_set(&p, host_settings, s);
+	s->reconnect_set = false;
+	if (conf_load(path, &text) < 0) {
+		const char *why = errno == EINVAL ? "not a regular file"
+		    : errno == ENOBUFS            ? "larger than 1M"
+		    : errno == EILSEQ             ? "contains a NUL octet"
+		                                  : strerror(errno);
+
+		buf_addf(errors, "%s: cannot read the configuration: %s\n", path, why);
+		return -1;
+	}
+	lines_read(&p, &text);
+	buf_free(&text);
+	return p.failed ? -1 : 0;
+}
+
+static void
+strings_free(const struct setting *table, void *record)
+{
+	for (const struct setting *s = table; s->name != NULL; s++)
+		if (s->type == PATH || s->type == NAME || s->type == WORDS)
+			free(*(char **)(void *)((char *)record + s->offset));
+}
+
+void
+settings_free(struct settings *s)
+{
+	for (size_t i = 0; i < s->smarthost_count; i++) {
+		struct settings_smarthost *h = &s->smarthosts[i];
+
+		strings_free(smarthost_settings, h);
+		free(h->uri);
+		free(h->host);
+		free(h->password);
+	}
+	strings_free(host_settings, s);
+	free(s->smarthosts);
+	free(s->path);
+	*s = (struct settings){ .path = NULL };
+}
+
+void
+settings_smarthost_name(const struct settings_smarthost *h, struct buf *b)
+{
+	const char *host = h->host == NULL ? "?" : h->host;
+
+	buf_addf(b, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, (unsigned)h->port);
+}

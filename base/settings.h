@@ -1,0 +1,70 @@
+/*
+ * The settings of postbag.conf(5), read and checked, with their defaults.
+ *
+ * All programs read the same file and all check all of it, so that an error is
+ * found by whoever looks first; each uses the settings that concern it.
+ */
+#ifndef BASE_SETTINGS_H
+#define BASE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+enum settings_tls { TLS_REQUIRED, TLS_OPPORTUNISTIC, TLS_NONE };
+enum settings_refused { REFUSED_HOLD, REFUSED_BOUNCE };
+
+/* One smarthost block.  Strings are owned by the struct; NULL if not set.
+ * Durations are in microseconds. */
+struct settings_smarthost {
+	unsigned line;
+	char *uri;      /* as written, for log and mailq */
+	char *host;     /* name or address, without brackets and trailing dot */
+	uint64_t port;
+	bool implicit_tls; /* smtps:// */
+	char *user;
+	char *password; /* "file:PATH" or "credential:NAME" */
+	char *auth;     /* mechanisms in order of preference, separated by blanks */
+	char *tls_trust_file;
+	int tls;               /* enum settings_tls */
+	int on_sender_refused; /* enum settings_refused */
+	bool insecure_auth;
+	uint64_t connections;
+	uint64_t idle_timeout;
+	uint64_t connect_timeout;
+	uint64_t command_timeout;
+};
+
+struct settings {
+	char *path; /* the file that was read, or would have been */
+	char *spool_directory;
+	char *runtime_directory;
+	char *user;
+	char *domain;   /* NULL: see host_domain() */
+	char *hostname; /* NULL: see host_name() */
+	uint64_t retry_first, retry_max;
+	uint64_t reconnect_first, reconnect_max;
+	bool reconnect_set; /* reconnect_interval stands in the file */
+	uint64_t in_doubt_interval;
+	uint64_t queue_lifetime;
+	uint64_t max_message_size; /* octets, 0: unlimited */
+	uint64_t spool_reserve;    /* octets, 0: min(5 %, 64M) */
+	struct settings_smarthost *smarthosts;
+	size_t smarthost_count;
+};
+
+/*
+ * Reads the file at path.  Returns 0 if all is well; else -1, and errors holds
+ * one line "FILE:LINE: NAME: what, and what to do" for each error.  *s is valid
+ * in both cases: what could not be read has its default, so that sendmail can
+ * queue with a broken file.
+ */
+int settings_read(struct settings *s, const char *path, struct buf *errors);
+void settings_free(struct settings *s);
+
+/* "HOST:PORT" or "[ADDRESS]:PORT", as log and mailq name a smarthost. */
+void settings_smarthost_name(const struct settings_smarthost *h, struct buf *b);
+
+#endif
