@@ -1,0 +1,279 @@
+/*
+ * A paragraph:
+ *
+ *	0hgq3k9x2ab4        1234  2026-11-23 16:28:01  deferred  <root@example.org>
+ *	              to  <ops@example.net>
+ *	          reason  451 4.7.1 try later
+ *	    next attempt  2026-11-23 16:29:03
+ */
+#include "spool/listing.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "spool/spool.h"
+
+#define OUT_OCTETS_MAX (16 << 20)
+#define OUT_FLUSH_AT (32 << 10)
+#define LABEL "%16s  "
+
+struct listing {
+	int fd;
+	int queue;
+	int journal;
+	const struct listing_pause *pause;
+	struct buf out;
+	uint64_t octets, messages;
+};
+
+static int
+flush(struct listing *l)
+{
+	int r = l->out.failed ? -1 : file_write(l->fd, buf_string(&l->out), l->out.len);
+
+	buf_reset(&l->out);
+	return r;
+}
+
+static void
+line_add(struct listing *l, const char *label, const char *open, const char *text,
+    const char *close)
+{
+	buf_addf(&l->out, LABEL "%s", label, open);
+	text_add_printable(&l->out, text, strlen(text));
+	buf_addf(&l->out, "%s\n", close);
+}
+
+static void
+recipients_add(struct listing *l, const struct index_entry *e, const struct envelope *env)
+{
+	for (size_t i = 0; i < env->recipient_count; i++)
+		if (!index_is_finished(e, i))
+			line_add(l, "to", "<", env->recipients[i].address, ">");
+}
+
+/* The journal's words for the state. */
+static void
+reason_add(struct listing *l, const struct index_entry *e, const struct envelope *env)
+{
+	struct journal_record r;
+	struct buf text = BUF_INIT(0);
+	bool known = e->reason >= 0 && l->journal >= 0 &&
+	    journal_read_at(l->journal, e->reason, &r, &text) == 0 &&
+	    memcmp(r.name, e->name, NAME_LEN) == 0;
+
+	if (known && *r.text != '\0') {
+		buf_addf(&l->out, LABEL, "reason");
+		if (r.recipient >= 0 && env->recipient_count > 1 &&
+		    (size_t)r.recipient < env->recipient_count) {
+			const char *address = env->recipients[r.recipient].address;
+
+			buf_add_char(&l->out, '<');
+			text_add_printable(&l->out, address, strlen(address));
+			buf_add_string(&l->out, ">: ");
+		}
+		text_add_printable(&l->out, r.text, strlen(r.text));
+		buf_add_char(&l->out, '\n');
+	}
+	if (e->state == STATE_DOUBT)
+		line_add(l, "reason", "",
+		    "the connection or relayd ended before the outcome was known; the message "
+		    "may have been delivered",
+		    "");
+	buf_free(&text);
+}
+
+static void
+next_add(struct listing *l, const struct index_entry *e)
+{
+	int64_t now = clock_boot(), at = e->due;
+	const struct listing_pause *p = l->pause;
+	bool waits = e->state == STATE_DUE || e->state == STATE_DEFERRED || e->state == STATE_DOUBT;
+	char text[CLOCK_LOCAL_SIZE];
+
+	if (!waits)
+		return;
+	if (p->reason != NULL && (p->until == 0 || p->until > at)) {
+		line_add(l, "waits for", "", p->reason, "");
+		at = p->until;
+	}
+	if (at == 0 && p->reason != NULL)
+		return;
+	if (at <= now)
+		buf_addf(&l->out, LABEL "now\n", "next attempt");
+	else
+		buf_addf(&l->out, LABEL "%s\n", "next attempt",
+		    clock_format_local(clock_real() + at - now, text));
+}
+
+static const char *
+status_words(const struct message *m, enum message_status status)
+{
+	switch (status) {
+	case MESSAGE_NEWER:
+		return "written by a newer version";
+	case MESSAGE_EMPTY:
+		return "empty";
+	default:
+		return m->error != NULL ? m->error : strerror(errno);
+	}
+}
+
+/* e is an entry whose file may be gone by now: then nothing is printed. */
+static int
+entry_add(struct listing *l, const struct index_entry *e)
+{
+	char name[NAME_LEN + 1], arrived[CLOCK_LOCAL_SIZE];
+	struct message m;
+	enum message_status status;
+
+	memcpy(name, e->name, NAME_LEN);
+	name[NAME_LEN] = '\0';
+	status = message_open(&m, l->queue, name);
+	if (status != MESSAGE_GONE) {
+		buf_addf(&l->out, "%.*s  %10llu  %s  %-8s  ", QUEUE_ID_LEN, name,
+		    (unsigned long long)m.length, clock_format_local(name_time(name), arrived),
+		    index_state_name(e->state));
+		if (status == MESSAGE_OK) {
+			buf_add_char(&l->out, '<');
+			text_add_printable(&l->out, m.envelope.sender, strlen(m.envelope.sender));
+			buf_add_string(&l->out, ">\n");
+		} else {
+			buf_addf(&l->out, "(%s)\n", status_words(&m, status));
+		}
+		recipients_add(l, e, &m.envelope);
+		reason_add(l, e, &m.envelope);
+		next_add(l, e);
+		l->octets += m.length;
+		l->messages++;
+	}
+	message_close(&m);
+	return l->out.len > OUT_FLUSH_AT ? flush(l) : 0;
+}
+
+static struct listing
+listing_begin(int fd, int queue_fd, int journal, const struct listing_pause *pause)
+{
+	return (struct listing){ .fd = fd,
+		.queue = queue_fd,
+		.journal = journal,
+		.pause = pause,
+		.out = BUF_INIT(OUT_OCTETS_MAX) };
+}
+
+int
+listing_queue(int fd, const struct index *x, int queue_fd, int journal,
+    const struct listing_pause *pause)
+{
+	struct listing l = listing_begin(fd, queue_fd, journal, pause);
+	struct index_entry **all = index_sorted(x);
+	int r = all == NULL ? -1 : 0;
+
+	for (size_t i = 0; r == 0 && i < x->count; i++)
+		r = entry_add(&l, all[i]);
+	if (l.messages == 0)
+		buf_add_string(&l.out, "Mail queue is empty\n");
+	else
+		buf_addf(&l.out, "-- %llu Kbytes in %llu Request%s.\n",
+		    (unsigned long long)(l.octets + 1023) / 1024, (unsigned long long)l.messages,
+		    l.messages == 1 ? "" : "s");
+	if (r == 0)
+		r = flush(&l);
+	buf_free(&l.out);
+	free(all);
+	return r;
+}
+
+/* Line by line, so that a terminal sees no control character. */
+static int
+content_add(struct listing *l, const struct message *m)
+{
+	char chunk[8192];
+	off_t at = m->content, end = m->content + (off_t)m->length;
+	ssize_t n;
+
+	while (at < end) {
+		size_t want = end - at < (off_t)sizeof(chunk) ? (size_t)(end - at) : sizeof(chunk);
+		const char *line = chunk, *stop;
+
+		n = pread(m->fd, chunk, want, at);
+		if (n <= 0)
+			return -1;
+		/* whole lines, so that no CRLF and no UTF-8 sequence is cut in two */
+		stop = at + n < end ? memrchr(chunk, '\n', (size_t)n) : NULL;
+		if (stop != NULL)
+			n = stop + 1 - chunk;
+		at += n;
+		while ((stop = memchr(line, '\n', (size_t)(chunk + n - line))) != NULL) {
+			size_t len = (size_t)(stop - line);
+
+			text_add_printable(&l->out, line, len > 0 && line[len - 1] == '\r' ? len - 1 : len);
+			buf_add_char(&l->out, '\n');
+			line = stop + 1;
+		}
+		text_add_printable(&l->out, line, (size_t)(chunk + n - line));
+		if (flush(l) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+listing_message(int fd, const struct index_entry *e, int queue_fd, int journal,
+    const struct listing_pause *pause)
+{
+	struct listing l = listing_begin(fd, queue_fd, journal, pause);
+	char name[NAME_LEN + 1];
+	struct message m;
+	int r = entry_add(&l, e);
+
+	memcpy(name, e->name, NAME_LEN);
+	name[NAME_LEN] = '\0';
+	if (r == 0 && message_open(&m, queue_fd, name) == MESSAGE_OK) {
+		buf_addf(&l.out, LABEL "%s\n\n", "file", name);
+		r = content_add(&l, &m);
+		message_close(&m);
+	}
+	if (r == 0)
+		r = flush(&l);
+	buf_free(&l.out);
+	return r;
+}
+
+struct index_entry *
+listing_find(const struct index *x, const char *id, size_t *matches)
+{
+	size_t len = strlen(id);
+	struct index_entry *found = NULL;
+
+	*matches = 0;
+	if (!name_is_prefix(id) || len < QUEUE_ID_LEN)
+		return NULL;
+	for (size_t i = 0; i < x->bucket_count; i++) {
+		for (struct index_entry *e = x->buckets[i]; e != NULL; e = e->next) {
+			if (memcmp(e->name, id, len) == 0) {
+				found = e;
+				++*matches;
+			}
+		}
+	}
+	return *matches == 1 ? found : NULL;
+}
+
+void
+listing_matches(const struct index *x, const char *id, struct buf *b)
+{
+	struct index_entry **all = index_sorted(x);
+
+	for (size_t i = 0; all != NULL && i < x->count; i++)
+		if (memcmp(all[i]->name, id, strlen(id)) == 0)
+			buf_addf(b, "%.*s\n", NAME_LEN, all[i]->name);
+	free(all);
+}
