@@ -1,0 +1,133 @@
+/*
+ * Fields are copied as they are; only the place behind a bare local part gains
+ * "@domain".  A field whose addresses cannot be parsed is not touched: repairing
+ * it is guessing.
+ */
+#include "sendmail/complete.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "sendmail/address.h"
+#include "spool/name.h"
+
+/* Never sent: who gets a blind copy (RFC 5322 section 3.6.3), and a field that
+ * only the last server may write (RFC 5321 section 4.4). */
+static const char *const dropped[] = { "Bcc", "Resent-Bcc", "Return-Path", NULL };
+
+static const char *const with_addresses[] = { "From", "Sender", "Reply-To", "To", "Cc",
+	"Resent-From", "Resent-Sender", "Resent-Reply-To", "Resent-To", "Resent-Cc", "Errors-To",
+	"Disposition-Notification-To", "Return-Receipt-To", NULL };
+
+static bool
+is_one_of(const struct header *h, const struct field *f, const char *const *names)
+{
+	for (; *names != NULL; names++)
+		if (header_is(h, f, *names))
+			return true;
+	return false;
+}
+
+struct bare_places {
+	struct buf *out;
+	const char *value;
+	size_t copied;
+	const char *domain;
+};
+
+static int
+domain_insert(void *context, const struct address *a)
+{
+	struct bare_places *p = context;
+
+	if (!a->bare)
+		return 0;
+	if (buf_append(p->out, p->value + p->copied, a->end - p->copied) < 0)
+		return -1;
+	p->copied = a->end;
+	return buf_addf(p->out, "@%s", p->domain);
+}
+
+/* The field with its bare addresses completed. */
+static int
+addresses_add(const struct header *h, const struct field *f, const char *domain, struct buf *b)
+{
+	const char *value = h->text.data + f->value;
+	size_t len = f->start + f->len - f->value, before = b->len;
+	struct bare_places places = { .out = b, .value = value, .domain = domain };
+	const char *error;
+
+	if (buf_append(b, h->text.data + f->start, f->value - f->start) < 0)
+		return -1;
+	if (address_list_parse(value, len, domain_insert, &places, &error) < 0) {
+		if (b->failed)
+			return -1;
+		buf_truncate(b, before);
+		return buf_append(b, h->text.data + f->start, f->len);
+	}
+	return buf_append(b, value + places.copied, len - places.copied);
+}
+
+static void
+received_add(const struct completion *c, const char *date, struct buf *b)
+{
+	buf_addf(b, "Received: by %s (postbag, from uid %lu)\r\n\tid %.*s; %s\r\n",
+	    c->identity->hostname, (unsigned long)c->identity->uid, QUEUE_ID_LEN, c->queue_id, date);
+}
+
+static void
+from_add(const struct completion *c, struct buf *b)
+{
+	const char *name = c->full_name != NULL ? c->full_name : c->identity->full_name;
+
+	buf_add_string(b, "From: ");
+	if (*name != '\0') {
+		identity_add_phrase(b, name);
+		buf_add_char(b, ' ');
+	}
+	if (*c->envelope->sender != '\0')
+		buf_addf(b, "<%s>\r\n", c->envelope->sender);
+	else
+		buf_addf(b, "<%s@%s>\r\n", c->identity->user, c->identity->domain);
+}
+
+static int
+missing_add(const struct header *h, const struct completion *c, const char *date, struct buf *b)
+{
+	struct queue_name unique;
+
+	if (header_find(h, "Date") == NULL)
+		buf_addf(b, "Date: %s\r\n", date);
+	if (header_find(h, "From") == NULL)
+		from_add(c, b);
+	if (header_find(h, "To") == NULL && header_find(h, "Cc") == NULL)
+		buf_add_string(b, "To: undisclosed-recipients:;\r\n");
+	if (header_find(h, "Message-ID") == NULL) {
+		if (name_make(&unique) < 0)
+			return -1;
+		buf_addf(b, "Message-ID: <%s@%s>\r\n", unique.text, c->identity->hostname);
+	}
+	return 0;
+}
+
+int
+complete_header(const struct header *h, const struct completion *c, struct buf *b)
+{
+	char date[CLOCK_RFC5322_SIZE];
+
+	clock_format_rfc5322(c->envelope->time, date);
+	received_add(c, date, b);
+	for (size_t i = 0; i < h->count; i++) {
+		const struct field *f = &h->fields[i];
+		int r = 0;
+
+		if (is_one_of(h, f, with_addresses))
+			r = addresses_add(h, f, c->identity->domain, b);
+		else if (!is_one_of(h, f, dropped))
+			r = buf_append(b, h->text.data + f->start, f->len);
+		if (r < 0)
+			return -1;
+	}
+	return missing_add(h, c, date, b) < 0 || b->failed ? -1 : 0;
+}

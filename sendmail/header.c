@@ -1,0 +1,133 @@
+/*
+ * A line belongs to the header if it begins a field (printable ASCII and a colon,
+ * RFC 5322 section 2.2, with blanks before the colon as section 4.5 has it), or
+ * continues one.  The first line that does neither ends it, whether an empty line
+ * stands before the body or not.
+ */
+#include "sendmail/header.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define NAME_MAX_OCTETS 998
+
+size_t
+header_name_length(const char *line, size_t len)
+{
+	size_t n = 0, at;
+
+	while (n < len && n < NAME_MAX_OCTETS && line[n] > 32 && line[n] < 127 && line[n] != ':')
+		n++;
+	at = n;
+	while (at < len && (line[at] == ' ' || line[at] == '\t'))
+		at++;
+	return n > 0 && at < len && line[at] == ':' ? n : 0;
+}
+
+static int
+field_add(struct header *h, size_t start, size_t name_len)
+{
+	const char *colon = memchr(h->text.data + start, ':', h->text.len - start);
+	struct field *all;
+
+	if (h->count == h->size) {
+		size_t size = h->size == 0 ? 32 : 2 * h->size;
+
+		all = reallocarray(h->fields, size, sizeof(*all));
+		if (all == NULL)
+			return -1;
+		h->fields = all;
+		h->size = size;
+	}
+	h->fields[h->count++] = (struct field){ .start = start,
+		.name_len = name_len,
+		.value = (size_t)(colon - h->text.data) + 1 };
+	return 0;
+}
+
+/* "From root Mon …" of a mailbox file, before the first field. */
+static bool
+is_mbox_line(const struct header *h, const struct piece *p)
+{
+	if (h->count > 0)
+		return false;
+	return (p->len >= 5 && memcmp(p->data, "From ", 5) == 0) ||
+	    (p->len >= 6 && memcmp(p->data, ">From ", 6) == 0);
+}
+
+enum line { LINE_FIELD, LINE_CONTINUATION, LINE_MBOX, LINE_EMPTY, LINE_BODY };
+
+static enum line
+line_kind(const struct header *h, const struct piece *p)
+{
+	if (p->len == 0 && p->ends_line)
+		return LINE_EMPTY;
+	if (is_mbox_line(h, p))
+		return LINE_MBOX;
+	if (h->count > 0 && (p->data[0] == ' ' || p->data[0] == '\t'))
+		return LINE_CONTINUATION;
+	return header_name_length(p->data, p->len) > 0 ? LINE_FIELD : LINE_BODY;
+}
+
+static int
+line_add(struct header *h, const struct piece *p)
+{
+	if (buf_append(&h->text, p->data, p->len) < 0)
+		return -1;
+	return p->ends_line ? buf_append(&h->text, "\r\n", 2) : 0;
+}
+
+int
+header_read(struct header *h, struct input *in, struct piece *first)
+{
+	enum line kind = LINE_EMPTY;
+	int r;
+
+	*h = (struct header){ .text = BUF_INIT(HEADER_OCTETS_MAX) };
+	while ((r = input_next(in, first)) > 0) {
+		size_t start = h->text.len;
+
+		if (first->begins_line)
+			kind = line_kind(h, first);
+		if (kind == LINE_EMPTY)
+			return 0;
+		if (kind == LINE_BODY)
+			return 1;
+		if (kind == LINE_MBOX)
+			continue;
+		if (line_add(h, first) < 0 ||
+		    (kind == LINE_FIELD && first->begins_line &&
+		        field_add(h, start, header_name_length(first->data, first->len)) < 0))
+			return -1;
+		h->fields[h->count - 1].len = h->text.len - h->fields[h->count - 1].start;
+	}
+	if (r < 0)
+		errno = in->error;
+	return r;
+}
+
+void
+header_free(struct header *h)
+{
+	buf_free(&h->text);
+	free(h->fields);
+	*h = (struct header){ .count = 0 };
+}
+
+bool
+header_is(const struct header *h, const struct field *f, const char *name)
+{
+	return strlen(name) == f->name_len &&
+	    strncasecmp(h->text.data + f->start, name, f->name_len) == 0;
+}
+
+const struct field *
+header_find(const struct header *h, const char *name)
+{
+	for (size_t i = 0; i < h->count; i++)
+		if (header_is(h, &h->fields[i], name))
+			return &h->fields[i];
+	return NULL;
+}

@@ -1,0 +1,143 @@
+/*
+ * A user name that could not stand in an address is replaced by the uid, so that
+ * every submitter has a sender address.
+ */
+#include "sendmail/identity.h"
+
+#include <ctype.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+#define PHRASE_MAX 128
+
+static bool
+is_usable(const char *name)
+{
+	size_t n = strlen(name);
+
+	if (n == 0 || n > 64)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)name[i]) && strchr("._-+$", name[i]) == NULL)
+			return false;
+	return true;
+}
+
+/* The first field of GECOS; "&" stands for the user's name, capitalised. */
+static void
+full_name_set(struct identity *id, const char *gecos)
+{
+	struct buf b = BUF_INIT(sizeof(id->full_name) - 1);
+
+	for (; *gecos != '\0' && *gecos != ','; gecos++) {
+		if (*gecos == '&') {
+			buf_add_char(&b, (char)toupper((unsigned char)id->user[0]));
+			buf_add_string(&b, id->user + 1);
+		} else {
+			buf_add_char(&b, *gecos);
+		}
+	}
+	snprintf(id->full_name, sizeof(id->full_name), "%s", buf_string(&b));
+	buf_free(&b);
+}
+
+void
+identity_init(struct identity *id, const struct settings *s)
+{
+	const struct passwd *pw;
+
+	*id = (struct identity){ .uid = getuid() };
+	pw = getpwuid(id->uid);
+	if (pw != NULL && is_usable(pw->pw_name)) {
+		snprintf(id->user, sizeof(id->user), "%s", pw->pw_name);
+		full_name_set(id, pw->pw_gecos == NULL ? "" : pw->pw_gecos);
+	} else {
+		snprintf(id->user, sizeof(id->user), "uid-%lu", (unsigned long)id->uid);
+	}
+	host_name(s, id->hostname);
+	host_domain(s, id->domain);
+}
+
+static bool
+is_atoms(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if (!isalnum((unsigned char)*s) && strchr("!#$%&'*+-/=?^_`{|}~ ", *s) == NULL)
+			return false;
+	return true;
+}
+
+static void
+quoted_add(struct buf *b, const char *s)
+{
+	buf_add_char(b, '"');
+	for (; *s != '\0'; s++) {
+		if (*s == '"' || *s == '\\')
+			buf_add_char(b, '\\');
+		buf_add_char(b, *s);
+	}
+	buf_add_char(b, '"');
+}
+
+/* RFC 2047 section 2: each word at most 75 characters; 10 UTF-8 characters of up
+ * to 4 octets in Q encoding fit. */
+static void
+encoded_add(struct buf *b, const char *s)
+{
+	size_t left = strlen(s);
+	bool utf8 = text_is_utf8(s, left);
+
+	while (left > 0) {
+		size_t taken = 0;
+
+		buf_add_string(b, utf8 ? "=?utf-8?Q?" : "=?unknown-8bit?Q?");
+		while (left > 0 && taken < 12) {
+			size_t n = utf8 ? text_utf8_length(s, left) : 1;
+
+			for (size_t i = 0; i < n; i++) {
+				unsigned char c = (unsigned char)s[i];
+
+				if (isalnum(c))
+					buf_add_char(b, (char)c);
+				else
+					buf_addf(b, "=%02X", c);
+			}
+			s += n;
+			left -= n;
+			taken += n;
+		}
+		buf_add_string(b, left > 0 ? "?= " : "?=");
+	}
+}
+
+void
+identity_add_phrase(struct buf *b, const char *name)
+{
+	char clean[PHRASE_MAX + 1];
+	size_t n = 0, whole = strlen(name);
+	bool utf8 = text_is_utf8(name, whole);
+
+	while (*name != '\0') {
+		size_t step = utf8 ? text_utf8_length(name, whole) : 1;
+
+		if (n + step > PHRASE_MAX)
+			break;
+		memcpy(clean + n, name, step);
+		if ((unsigned char)clean[n] < ' ' || clean[n] == 0x7f)
+			clean[n] = ' ';
+		n += step;
+		name += step;
+		whole -= step;
+	}
+	clean[n] = '\0';
+	if (!text_is_ascii(clean, n))
+		encoded_add(b, clean);
+	else if (is_atoms(clean))
+		buf_add_string(b, clean);
+	else
+		quoted_add(b, clean);
+}

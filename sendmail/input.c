@@ -1,0 +1,106 @@
+/*
+ * What cannot be decided from the octets at hand (a CR that may precede LF, a dot
+ * that may stand alone) stays in the chunk until more has been read.
+ */
+#include "sendmail/input.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+
+#define CHUNK (64 << 10)
+
+int
+input_init(struct input *in, int fd, bool ignore_dots)
+{
+	*in = (struct input){ .fd = fd, .ignore_dots = ignore_dots, .chunk = malloc(CHUNK) };
+	return in->chunk == NULL ? -1 : 0;
+}
+
+void
+input_fini(struct input *in)
+{
+	free(in->chunk);
+	in->chunk = NULL;
+}
+
+/* Moves what is left to the front and reads on.  1; 0 at the end; -1. */
+static int
+fill(struct input *in)
+{
+	ssize_t n;
+
+	memmove(in->chunk, in->chunk + in->at, in->len - in->at);
+	in->len -= in->at;
+	in->at = 0;
+	n = file_read(in->fd, in->chunk + in->len, CHUNK - in->len);
+	if (n < 0) {
+		in->failed = true;
+		in->error = errno;
+		return -1;
+	}
+	in->len += (size_t)n;
+	return n > 0;
+}
+
+static size_t
+without_cr(const char *s, size_t len)
+{
+	while (len > 0 && s[len - 1] == '\r')
+		len--;
+	return len;
+}
+
+static int
+piece_give(struct input *in, struct piece *p, size_t len, size_t taken, bool ends)
+{
+	*p = (struct piece){ .data = in->chunk + in->at,
+		.len = len,
+		.begins_line = !in->within_line,
+		.ends_line = ends };
+	in->within_line = !ends;
+	in->at += taken;
+	if (ends && p->begins_line && !in->ignore_dots && len == 1 && p->data[0] == '.') {
+		in->ended = true;
+		in->dot = true;
+		return 0;
+	}
+	return 1;
+}
+
+int
+input_next(struct input *in, struct piece *p)
+{
+	int more = 1;
+
+	if (in->failed)
+		return -1;
+	if (in->ended)
+		return 0;
+	for (;;) {
+		const char *s = in->chunk + in->at;
+		size_t have = in->len - in->at, shown;
+		const char *end = have == 0 ? NULL : memchr(s, '\n', have);
+
+		if (end != NULL)
+			return piece_give(in, p, without_cr(s, (size_t)(end - s)),
+			    (size_t)(end - s) + 1, true);
+		shown = without_cr(s, have);
+		if (more == 0) {
+			in->ended = true;
+			if (have == 0 && !in->within_line)
+				return 0;
+			return piece_give(in, p, shown, have, true);
+		}
+		/* a start of line that may be the dot is not given away yet */
+		if (shown > 0 && (in->within_line || shown > 1))
+			return piece_give(in, p, shown, shown, false);
+		if (have == CHUNK)
+			return piece_give(in, p, have, have, false);
+		more = fill(in);
+		if (more < 0)
+			return -1;
+	}
+}

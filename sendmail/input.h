@@ -1,0 +1,40 @@
+/*
+ * A message on standard input, line by line, in constant memory: CR LF and LF end
+ * a line, a lone dot ends the message unless told otherwise, and what comes out
+ * is ready for CRLF behind each line.
+ */
+#ifndef SENDMAIL_INPUT_H
+#define SENDMAIL_INPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct input {
+	int fd;
+	bool ignore_dots;
+	bool within_line; /* the last piece did not end its line */
+	bool ended;       /* the end of the file, or the dot */
+	bool dot;         /* it was a dot */
+	bool failed;      /* reading failed: error */
+	int error;        /* errno */
+	char *chunk;
+	size_t at, len;
+};
+
+/* A piece of a line. */
+struct piece {
+	const char *data; /* within the input's chunk, until the next call */
+	size_t len;       /* may be 0 */
+	bool begins_line;
+	bool ends_line;   /* its line end has been taken off */
+};
+
+/* 0 or -1 with errno ENOMEM. */
+int input_init(struct input *in, int fd, bool ignore_dots);
+void input_fini(struct input *in);
+
+/* 1: *p is the next piece; 0: the message has ended (its last line counts as
+ * ended, with or without a line end); -1: in->error. */
+int input_next(struct input *in, struct piece *p);
+
+#endif

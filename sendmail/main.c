@@ -1,0 +1,162 @@
+/*
+ * sendmail: puts a message durably into the spool; exit 0 means that it is there.
+ * Also mailq and newaliases, by name or by option.
+ *
+ * The environment is a caller's and is not trusted: all of it goes, but for a time
+ * zone that names no file elsewhere.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/settings.h"
+#include "sendmail/options.h"
+#include "sendmail/submit.h"
+#include "spool/request.h"
+
+#define TZ_MAX 64
+
+/* A time zone by name or rule, never a path of its own. */
+static bool
+is_time_zone(const char *tz)
+{
+	size_t n = strlen(tz);
+
+	if (n == 0 || n >= TZ_MAX || tz[0] == '/' || tz[0] == ':' || strstr(tz, "..") != NULL)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)tz[i]) && strchr("/_+-,.<>:", tz[i]) == NULL)
+			return false;
+	return true;
+}
+
+static void
+environment_clear(void)
+{
+	const char *tz = getenv("TZ");
+	char kept[TZ_MAX] = "";
+
+	if (tz != NULL && is_time_zone(tz))
+		snprintf(kept, sizeof(kept), "%s", tz);
+	clearenv();
+	if (kept[0] != '\0')
+		setenv("TZ", kept, 1);
+}
+
+/* A caller may have closed the first descriptors; a file opened later must not
+ * take their place.  Standard input that was closed cannot be read. */
+static void
+descriptors_fill(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDWR) < 0)
+				_exit(EX_TEMPFAIL);
+}
+
+static int
+request(const struct settings *s, const char *line, const char *what)
+{
+	struct buf error = BUF_INIT(0);
+	int code = request_run(s, line, STDOUT_FILENO, &error);
+
+	if (code != 0)
+		fprintf(stderr, "%s: %s\n", what, buf_string(&error));
+	buf_free(&error);
+	return code;
+}
+
+static int
+flush(const struct settings *s)
+{
+	/* without relayd the queue goes out when it starts */
+	return request(s, "retry all", "sendmail");
+}
+
+static int
+version(void)
+{
+	puts("postbag " POSTBAG_VERSION);
+	return 0;
+}
+
+static int
+check(const char *path, bool good)
+{
+	if (good)
+		printf("%s: no errors\n", path);
+	return good ? 0 : EX_CONFIG;
+}
+
+static int
+with_settings(const struct options *o)
+{
+	const char *path = o->config != NULL ? o->config : SYSCONFDIR "/postbag/postbag.conf";
+	struct settings s;
+	struct buf errors = BUF_INIT(0);
+	bool good = settings_read(&s, path, &errors) == 0;
+	int code;
+
+	/* a broken file must not stop a host from queueing */
+	if (!good)
+		fprintf(stderr, "%s", buf_string(&errors));
+	switch (o->mode) {
+	case MODE_LIST:
+		code = request(&s, "list", "mailq");
+		break;
+	case MODE_FLUSH:
+		code = flush(&s);
+		break;
+	case MODE_CHECK:
+		code = check(path, good);
+		break;
+	default:
+		if (!good)
+			fputs("sendmail: warning: the message is queued all the same; relayd needs a "
+			      "correct file to send it\n", stderr);
+		code = submit(&s, o);
+		break;
+	}
+	settings_free(&s);
+	buf_free(&errors);
+	return code;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o;
+
+	descriptors_fill();
+	environment_clear();
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a write fails with EFBIG instead */
+	if (options_parse(&o, argc, argv) < 0) {
+		fprintf(stderr, "sendmail: %s\n", o.error);
+		return EX_USAGE;
+	}
+	switch (o.mode) {
+	case MODE_VERSION:
+		return version();
+	case MODE_HELP:
+		fputs(options_usage, stdout);
+		return 0;
+	case MODE_ALIASES:
+		fputs("newaliases: this version has no aliases; nothing to do\n", stderr);
+		return 0;
+	case MODE_NOTE:
+		fprintf(stderr, "sendmail: %s\n", o.note);
+		return 0;
+	case MODE_REFUSED:
+		fprintf(stderr, "sendmail: %s\n", o.note);
+		return EX_USAGE;
+	default:
+		return with_settings(&o);
+	}
+}

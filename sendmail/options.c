@@ -1,0 +1,365 @@
+/*
+ * One table says which options there are and whether they take an argument;
+ * getopt(3) would not do: -q, -d, -Q, -E and -J take one only when it is attached,
+ * and POSIXLY_CORRECT must not change what a command means.
+ *
+ * Options and addresses may be mixed until "--".
+ */
+#include "sendmail/options.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+const char options_usage[] =
+    "usage: sendmail [-it] [-f SENDER] [-F NAME] [-C FILE] [--] [RECIPIENT ...]  < MESSAGE\n"
+    "       sendmail -bp | -q | -bi\n"
+    "sendmail(8) describes all options.\n";
+
+enum kind { NONE, ARGUMENT, ATTACHED };
+
+typedef int option_function(struct options *o, char letter, const char *value);
+
+static option_function set_body, set_mode, set_string, set_flag, set_notify, set_option, set_ret,
+    set_queue, set_envid, set_debug, set_long, refuse, ignore;
+
+static const struct option {
+	char letter;
+	enum kind kind;
+	option_function *function;
+} table[] = {
+	{ 'A', ARGUMENT, ignore },     /* submission or mail transfer configuration */
+	{ 'B', ARGUMENT, set_body },
+	{ 'b', ARGUMENT, set_mode },
+	{ 'C', ARGUMENT, set_string },
+	{ 'c', NONE, ignore },         /* hold for expensive mailers */
+	{ 'D', ARGUMENT, ignore },     /* debug log */
+	{ 'd', ATTACHED, set_debug },
+	{ 'E', ATTACHED, ignore },     /* Sony NEWS */
+	{ 'e', ARGUMENT, ignore },     /* error mode: errors are printed */
+	{ 'F', ARGUMENT, set_string },
+	{ 'f', ARGUMENT, set_string },
+	{ 'G', NONE, ignore },         /* gateway submission */
+	{ 'h', ARGUMENT, ignore },     /* hop count */
+	{ 'I', NONE, set_flag },
+	{ 'i', NONE, set_flag },
+	{ 'J', ATTACHED, ignore },     /* Sony NEWS */
+	{ 'L', ARGUMENT, ignore },     /* log tag */
+	{ 'M', ARGUMENT, ignore },     /* macro */
+	{ 'm', NONE, ignore },         /* me too */
+	{ 'N', ARGUMENT, set_notify },
+	{ 'n', NONE, ignore },         /* no aliases */
+	{ 'O', ARGUMENT, set_long },
+	{ 'o', ARGUMENT, set_option },
+	{ 'p', ARGUMENT, ignore },     /* received protocol */
+	{ 'Q', ATTACHED, ignore },     /* quarantine */
+	{ 'q', ATTACHED, set_queue },
+	{ 'R', ARGUMENT, set_ret },
+	{ 'r', ARGUMENT, set_string },
+	{ 'S', ARGUMENT, ignore },
+	{ 's', NONE, ignore },         /* keep the From_ line */
+	{ 'T', ARGUMENT, ignore },     /* timeout */
+	{ 't', NONE, set_flag },
+	{ 'U', NONE, ignore },         /* SMTPUTF8: used when something needs it */
+	{ 'V', ARGUMENT, set_envid },
+	{ 'v', NONE, ignore },         /* verbose */
+	{ 'X', ARGUMENT, refuse },     /* traffic log */
+	{ 'x', NONE, ignore },         /* AIX */
+	{ 'z', ARGUMENT, ignore },
+};
+
+static const struct {
+	char letter;
+	enum mode mode;
+	const char *note;
+} modes[] = {
+	{ 'a', MODE_DELIVER, NULL },
+	{ 'C', MODE_CHECK, NULL },
+	{ 'D', MODE_NOTE, "relayd is the daemon; start it instead" },
+	{ 'd', MODE_NOTE, "relayd is the daemon; start it instead" },
+	{ 'H', MODE_NOTE, "there is no host status to purge" },
+	{ 'h', MODE_NOTE, "there is no host status; mailq says why mail waits" },
+	{ 'i', MODE_ALIASES, NULL },
+	{ 'l', MODE_NOTE, "relayd is the daemon; start it instead" },
+	{ 'm', MODE_DELIVER, NULL },
+	{ 'P', MODE_NOTE, "mailq lists and counts the queue" },
+	{ 'p', MODE_LIST, NULL },
+	{ 'q', MODE_DELIVER, NULL },
+	{ 'S', MODE_REFUSED, "SMTP on standard input is not to be had in this version" },
+	{ 's', MODE_REFUSED, "SMTP on standard input is not to be had in this version" },
+	{ 't', MODE_NOTE, "there are no rules to test" },
+	{ 'V', MODE_VERSION, NULL },
+	{ 'v', MODE_REFUSED, "addresses cannot be verified in this version" },
+};
+
+__attribute__((format(printf, 2, 3))) static int
+fail(struct options *o, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(o->error, sizeof(o->error), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+static int
+ignore(struct options *o, char letter, const char *value)
+{
+	(void)o;
+	(void)letter;
+	(void)value;
+	return 0;
+}
+
+static int
+refuse(struct options *o, char letter, const char *value)
+{
+	(void)value;
+	return fail(o, "option -%c: no log is written on request of a caller", letter);
+}
+
+static int
+set_flag(struct options *o, char letter, const char *value)
+{
+	(void)value;
+	if (letter == 'i')
+		o->ignore_dots = true;
+	else if (letter == 't')
+		o->from_header = true;
+	else
+		o->mode = MODE_ALIASES;
+	return 0;
+}
+
+static int
+set_string(struct options *o, char letter, const char *value)
+{
+	if (letter == 'C')
+		o->config = value;
+	else if (letter == 'F')
+		o->full_name = value;
+	else
+		o->sender = value;
+	return 0;
+}
+
+static int
+set_body(struct options *o, char letter, const char *value)
+{
+	(void)o;
+	(void)letter;
+	/* the content itself tells; a wrong word is no reason to refuse a message */
+	if (strcasecmp(value, "7BIT") != 0 && strcasecmp(value, "8BITMIME") != 0 &&
+	    strcasecmp(value, "BINARYMIME") != 0)
+		fputs("sendmail: option -B: unknown body type ignored\n", stderr);
+	return 0;
+}
+
+static int
+set_mode(struct options *o, char letter, const char *value)
+{
+	(void)letter;
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (value[0] == modes[i].letter && value[1] == '\0') {
+			o->mode = modes[i].mode;
+			o->note = modes[i].note;
+			return 0;
+		}
+	}
+	return fail(o, "option -b: unknown mode \"%.20s\"", value);
+}
+
+static int
+set_debug(struct options *o, char letter, const char *value)
+{
+	(void)letter;
+	if (strcmp(value, "0.1") == 0)
+		o->mode = MODE_VERSION;
+	return 0;
+}
+
+/* -q, -q30m, -qRhost …: whatever is due goes out. */
+static int
+set_queue(struct options *o, char letter, const char *value)
+{
+	(void)letter;
+	(void)value;
+	o->mode = MODE_FLUSH;
+	return 0;
+}
+
+static int
+set_notify(struct options *o, char letter, const char *value)
+{
+	static const struct {
+		const char *word;
+		unsigned bit;
+	} words[] = { { "never", NOTIFY_NEVER }, { "success", NOTIFY_SUCCESS },
+		{ "failure", NOTIFY_FAILURE }, { "delay", NOTIFY_DELAY } };
+	unsigned notify = 0;
+
+	(void)letter;
+	for (;;) {
+		size_t n = strcspn(value, ","), i = 0;
+
+		while (i < 4 && (strncasecmp(value, words[i].word, n) != 0 || words[i].word[n] != '\0'))
+			i++;
+		if (i == 4)
+			return fail(o, "option -N: must be never, or a list of success, failure, delay");
+		notify |= words[i].bit;
+		if (value[n] == '\0')
+			break;
+		value += n + 1;
+	}
+	if ((notify & NOTIFY_NEVER) != 0 && notify != NOTIFY_NEVER)
+		return fail(o, "option -N: never excludes the others");
+	o->notify = notify;
+	return 0;
+}
+
+static int
+set_ret(struct options *o, char letter, const char *value)
+{
+	(void)letter;
+	if (strcasecmp(value, "full") == 0)
+		o->ret = RET_FULL;
+	else if (strcasecmp(value, "hdrs") == 0)
+		o->ret = RET_HDRS;
+	else
+		return fail(o, "option -R: must be full or hdrs");
+	return 0;
+}
+
+static int
+set_envid(struct options *o, char letter, const char *value)
+{
+	struct envelope e;
+	int r;
+
+	(void)letter;
+	envelope_init(&e);
+	r = envelope_set_envid(&e, value);
+	envelope_free(&e);
+	if (r < 0)
+		return fail(o, "option -V: must be 1 to 100 printable characters (xtext, RFC 3461)");
+	o->envid = value;
+	return 0;
+}
+
+/* -o with its one-letter options. */
+static int
+set_option(struct options *o, char letter, const char *value)
+{
+	(void)letter;
+	switch (value[0]) {
+	case 'i':
+		o->ignore_dots = true;
+		return 0;
+	case 'Q':
+		return fail(o, "option -oQ: the queue is where postbag.conf says");
+	default:
+		return 0;
+	}
+}
+
+static int
+set_long(struct options *o, char letter, const char *value)
+{
+	(void)letter;
+	if (strncasecmp(value, "QueueDirectory", 14) == 0)
+		return fail(o, "option -OQueueDirectory: the queue is where postbag.conf says");
+	if (strncasecmp(value, "IgnoreDots", 10) == 0)
+		o->ignore_dots = true;
+	return 0;
+}
+
+static const struct option *
+find(char letter)
+{
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (table[i].letter == letter)
+			return &table[i];
+	return NULL;
+}
+
+/* One word "-abc"; *next is moved if the argument is the following word. */
+static int
+word_parse(struct options *o, const char *word, char **argv, int argc, int *next)
+{
+	for (const char *s = word + 1; *s != '\0'; s++) {
+		const struct option *option = find(*s);
+		const char *value = s + 1;
+
+		if (option == NULL)
+			return fail(o, "invalid option -- '%c'", *s >= 33 && *s < 127 ? *s : '?');
+		if (option->kind == NONE) {
+			if (option->function(o, *s, "") < 0)
+				return -1;
+			continue;
+		}
+		if (option->kind == ARGUMENT && *value == '\0') {
+			if (*next >= argc)
+				return fail(o, "option requires an argument -- '%c'", *s);
+			value = argv[(*next)++];
+		}
+		return option->function(o, *s, value);
+	}
+	return 0;
+}
+
+static int
+long_parse(struct options *o, const char *word)
+{
+	if (strcmp(word, "--help") == 0)
+		o->mode = MODE_HELP;
+	else if (strcmp(word, "--version") == 0)
+		o->mode = MODE_VERSION;
+	else
+		return fail(o, "unknown option %.40s", word);
+	return 0;
+}
+
+/* The name that the program was called by. */
+static void
+name_apply(struct options *o, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+
+	name = slash == NULL ? name : slash + 1;
+	if (strcmp(name, "mailq") == 0)
+		o->mode = MODE_LIST;
+	else if (strcmp(name, "newaliases") == 0)
+		o->mode = MODE_ALIASES;
+}
+
+int
+options_parse(struct options *o, int argc, char **argv)
+{
+	int i = 1, kept = 1;
+	bool only_addresses = false;
+
+	*o = (struct options){ .mode = MODE_DELIVER };
+	if (argc < 1)
+		return fail(o, "called without its own name");
+	name_apply(o, argv[0]);
+	while (i < argc) {
+		char *word = argv[i++];
+		int r = 0;
+
+		if (only_addresses || word[0] != '-' || word[1] == '\0')
+			argv[kept++] = word;
+		else if (strcmp(word, "--") == 0)
+			only_addresses = true;
+		else if (word[1] == '-')
+			r = long_parse(o, word);
+		else
+			r = word_parse(o, word, argv, argc, &i);
+		if (r < 0)
+			return -1;
+	}
+	o->recipients = argv + 1;
+	o->recipient_count = (size_t)kept - 1;
+	return 0;
+}

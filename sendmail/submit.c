@@ -1,0 +1,205 @@
+/*
+ * The order is that of the errors: what the command line says is checked before
+ * standard input is read, the header before a file is made, and only a commit
+ * that came back makes the exit code 0.
+ */
+#include "sendmail/submit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "sendmail/complete.h"
+#include "sendmail/header.h"
+#include "sendmail/identity.h"
+#include "sendmail/input.h"
+#include "sendmail/recipients.h"
+#include "spool/spool.h"
+
+struct submission {
+	const struct settings *settings;
+	const struct options *options;
+	struct identity identity;
+	struct envelope envelope;
+	struct recipients recipients;
+	struct spool spool;
+	struct input input;
+	struct header header;
+	struct message_writer writer;
+};
+
+static int
+complain(int code, const char *what)
+{
+	fprintf(stderr, "sendmail: %s\n", what);
+	return code;
+}
+
+static int
+input_complain(const struct submission *s)
+{
+	fprintf(stderr, "sendmail: cannot read the message from standard input: %s; nothing is queued\n",
+	    strerror(s->input.error));
+	return EX_TEMPFAIL;
+}
+
+static int
+recipients_complain(const struct submission *s)
+{
+	return complain(s->recipients.code, buf_string(&s->recipients.error));
+}
+
+/* Everything that the command line decides. */
+static int
+arguments_apply(struct submission *s)
+{
+	const struct options *o = s->options;
+	char own[400];
+	const char *sender = o->sender;
+
+	if (o->recipient_count == 0 && !o->from_header)
+		return complain(EX_USAGE, "no recipients: name them as arguments, or give -t to take "
+		                          "them from the header");
+	snprintf(own, sizeof(own), "%s@%s", s->identity.user, s->identity.domain);
+	if (recipients_set_sender(&s->recipients, sender != NULL ? sender : own) < 0 ||
+	    recipients_from_arguments(&s->recipients) < 0)
+		return recipients_complain(s);
+	s->envelope.ret = o->ret;
+	if (o->envid != NULL && envelope_set_envid(&s->envelope, o->envid) < 0)
+		return complain(EX_TEMPFAIL, "out of memory");
+	return 0;
+}
+
+static int
+header_apply(struct submission *s, struct piece *first, bool *has_first)
+{
+	int r = header_read(&s->header, &s->input, first);
+
+	if (r < 0 && s->input.failed)
+		return input_complain(s);
+	if (r < 0 && errno == ENOBUFS)
+		return complain(EX_DATAERR, "the header of the message is longer than 8 MB");
+	if (r < 0)
+		return complain(EX_TEMPFAIL, "out of memory");
+	*has_first = r > 0;
+	if (s->options->from_header && recipients_from_header(&s->recipients, &s->header) < 0)
+		return recipients_complain(s);
+	if (s->envelope.recipient_count == 0)
+		return complain(EX_USAGE, "no recipients: neither an argument nor a To, Cc or Bcc of "
+		                          "the message names one");
+	return 0;
+}
+
+static int
+spool_complain(const struct submission *s)
+{
+	return complain(EX_TEMPFAIL, s->spool.problem);
+}
+
+static int
+too_big(const struct submission *s)
+{
+	fprintf(stderr, "sendmail: the message is larger than max_message_size (%llu octets)\n",
+	    (unsigned long long)s->settings->max_message_size);
+	return EX_DATAERR;
+}
+
+static int
+header_write(struct submission *s)
+{
+	struct completion c = { .identity = &s->identity,
+		.envelope = &s->envelope,
+		.full_name = s->options->full_name,
+		.queue_id = s->writer.name.text };
+	struct buf text = BUF_INIT(4 * HEADER_OCTETS_MAX);
+	int code = 0;
+
+	if (complete_header(&s->header, &c, &text) < 0)
+		code = complain(EX_TEMPFAIL, "out of memory");
+	/* RFC 6531 section 3.4: raw UTF-8 in the header needs SMTPUTF8 */
+	else if (!text_is_ascii(text.data, text.len) && text_is_utf8(text.data, text.len))
+		s->writer.flags |= MESSAGE_SMTPUTF8;
+	buf_add_string(&text, "\r\n");
+	if (code == 0 && message_write(&s->writer, buf_string(&text), text.len) < 0)
+		code = spool_complain(s);
+	buf_free(&text);
+	return code;
+}
+
+static int
+piece_write(struct submission *s, const struct piece *p)
+{
+	uint64_t max = s->settings->max_message_size;
+
+	if (message_write(&s->writer, p->data, p->len) < 0 ||
+	    (p->ends_line && message_write(&s->writer, "\r\n", 2) < 0))
+		return spool_complain(s);
+	return max != 0 && s->writer.length > max ? too_big(s) : 0;
+}
+
+static int
+body_write(struct submission *s, struct piece *p, bool has_piece)
+{
+	int r = has_piece, code = 0;
+
+	if (!has_piece)
+		r = input_next(&s->input, p);
+	for (; r > 0 && code == 0; r = code == 0 ? input_next(&s->input, p) : 0)
+		code = piece_write(s, p);
+	return r < 0 ? input_complain(s) : code;
+}
+
+static int
+message_submit(struct submission *s)
+{
+	struct piece piece;
+	bool has_piece = false;
+	int code = arguments_apply(s);
+
+	if (code != 0)
+		return code;
+	if (spool_open(&s->spool, s->settings->spool_directory, s->settings->user,
+	        s->settings->spool_reserve) < 0)
+		return spool_complain(s);
+	if (input_init(&s->input, STDIN_FILENO, s->options->ignore_dots) < 0)
+		return complain(EX_TEMPFAIL, "out of memory");
+	code = header_apply(s, &piece, &has_piece);
+	if (code != 0)
+		return code;
+	if (message_begin(&s->writer, &s->spool, &s->envelope) < 0)
+		return spool_complain(s);
+	code = header_write(s);
+	if (code == 0)
+		code = body_write(s, &piece, has_piece);
+	if (code == 0 && message_commit(&s->writer) < 0)
+		code = spool_complain(s);
+	return code;
+}
+
+int
+submit(const struct settings *settings, const struct options *o)
+{
+	struct submission s = { .settings = settings,
+		.options = o,
+		.spool = { .dir = -1, .queue = -1 },
+		.writer = { .fd = -1 } };
+	int code;
+
+	identity_init(&s.identity, settings);
+	envelope_init(&s.envelope);
+	s.envelope.time = clock_real();
+	s.envelope.uid = (uint32_t)s.identity.uid;
+	recipients_init(&s.recipients, &s.envelope, o, s.identity.domain);
+	code = message_submit(&s);
+	message_abort(&s.writer);
+	input_fini(&s.input);
+	header_free(&s.header);
+	recipients_fini(&s.recipients);
+	envelope_free(&s.envelope);
+	spool_close(&s.spool);
+	return code;
+}
