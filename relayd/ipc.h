@@ -1,0 +1,109 @@
+/*
+ * What relayd and a session say to each other: whole structs over a
+ * SOCK_SEQPACKET pair, one a packet, their size checked on receipt.
+ *
+ *	relayd                          session
+ *	IPC_SETTINGS  ────────────────►
+ *	              ◄──────────────── IPC_REPORT READY
+ *	IPC_JOB + fd  ────────────────►
+ *	              ◄──────────────── IPC_REPORT RECIPIENT, for each
+ *	              ◄──────────────── IPC_REPORT END
+ *	IPC_STOP      ────────────────►
+ *
+ * or FAILED (the smarthost's fault) or CLOSING (nobody's) at any time, after END
+ * for a job in hand.  After either, a session answers a job that crosses it on
+ * the way with END unsent, and exits when relayd closes the socket.
+ *
+ * relayd does not trust a session, which has talked to the network: it checks
+ * every field again and makes all text printable.
+ */
+#ifndef RELAYD_IPC_H
+#define RELAYD_IPC_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "spool/envelope.h"
+#include "spool/name.h"
+
+enum ipc_kind { IPC_SETTINGS = 1, IPC_JOB, IPC_STOP, IPC_REPORT };
+
+/* relayd → session, once.  Strings are NUL-terminated, "" if not set. */
+struct ipc_settings {
+	uint32_t kind;
+	uint32_t port;
+	uint32_t implicit_tls;
+	uint32_t tls; /* enum settings_tls */
+	uint32_t insecure_auth;
+	uint32_t first_address; /* how many addresses to pass over */
+	uint64_t connect_timeout, command_timeout; /* microseconds */
+	char hostname[256];
+	char host[256];
+	char user[512];
+	char password[PATH_MAX + 16];
+	char auth[512];
+	char trust_file[PATH_MAX];
+};
+
+/* relayd → session, with the open message file. */
+struct ipc_job {
+	uint32_t kind;
+	uint32_t id;
+	char name[NAME_LEN + 2];
+	uint8_t finished[ENVELOPE_RECIPIENTS_MAX / 8]; /* a bit each: not to be sent again */
+};
+
+struct ipc_stop {
+	uint32_t kind;
+};
+
+enum ipc_report_type {
+	REPORT_READY,     /* authenticated; text says with whom and how */
+	REPORT_RECIPIENT, /* job, recipient, outcome, code, text */
+	REPORT_END,       /* job, how, code, text */
+	REPORT_FAILED,    /* fault, code, text */
+	REPORT_CLOSING,   /* text */
+	REPORT_LOG,       /* value is the level */
+	REPORT_TYPES,
+};
+
+/* value for REPORT_RECIPIENT */
+enum ipc_outcome { OUTCOME_DELIVERED, OUTCOME_DEFERRED, OUTCOME_REFUSED, OUTCOME_SENDER_REFUSED,
+	OUTCOMES };
+/* value for REPORT_END */
+enum ipc_end { END_COMPLETE, END_UNSENT, END_DOUBT, END_CORRUPT, ENDS };
+/* value for REPORT_FAILED */
+enum ipc_fault { FAULT_CONNECTION, FAULT_CREDENTIAL, FAULT_QUOTA, FAULTS };
+
+struct ipc_report {
+	uint32_t kind;
+	uint32_t type; /* enum ipc_report_type */
+	uint32_t job;
+	uint32_t recipient; /* index in the envelope */
+	uint32_t value;
+	uint32_t code; /* SMTP reply code, 0 if there is none */
+	char text[512];
+};
+
+union ipc_packet {
+	uint32_t kind;
+	struct ipc_settings settings;
+	struct ipc_job job;
+	struct ipc_stop stop;
+	struct ipc_report report;
+};
+
+/* Sends a packet, with a descriptor if fd >= 0.  0 or -1 with errno. */
+int ipc_send(int socket, const void *packet, size_t size, int fd);
+
+/* Receives a packet of one of the kinds above and of exactly its size; a
+ * descriptor that came with it is in *fd, else -1.  1; 0 at the end; -1 with errno
+ * (EPROTO: malformed). */
+int ipc_receive(int socket, union ipc_packet *packet, int *fd);
+
+/* True if a string field is NUL-terminated. */
+bool ipc_is_string(const char *field, size_t size);
+
+#endif

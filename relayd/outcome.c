@@ -1,0 +1,325 @@
+/*
+ * What an attempt came to, recipient by recipient.  The rules are those of the
+ * table in postbag-spool(5):
+ *
+ *	delivered                  done
+ *	refused for good           one bounce for all of them, then done; without a
+ *	                           sender to tell: failed
+ *	refused for now            deferred, unless the lifetime is over: bounced
+ *	the sender is refused      held, or bounced, as on_sender_refused says
+ *
+ * A bounce is on disk before the journal says that a recipient was bounced.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "relayd/backoff.h"
+#include "relayd/bounce.h"
+#include "relayd/relayd.h"
+
+#define EXPIRED_TEXT "4.4.7 the message could not be delivered within queue_lifetime"
+
+int
+results_add(struct results *s, uint32_t recipient, enum ipc_outcome outcome, unsigned code,
+    const char *text)
+{
+	struct result *r;
+
+	if (s->count == s->size) {
+		size_t size = s->size == 0 ? 4 : 2 * s->size;
+
+		r = reallocarray(s->list, size, sizeof(*r));
+		if (r == NULL)
+			return -1;
+		s->list = r;
+		s->size = size;
+	}
+	r = &s->list[s->count];
+	*r = (struct result){
+		.recipient = recipient, .outcome = outcome, .code = code, .text = strdup(text)
+	};
+	if (r->text == NULL)
+		return -1;
+	s->count++;
+	return 0;
+}
+
+void
+results_free(struct results *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		free(s->list[i].text);
+	free(s->list);
+	*s = (struct results){ .count = 0 };
+}
+
+/* What is done with the results of one message. */
+struct attempt {
+	struct relayd *r;
+	struct index_entry *e;
+	const struct message *m;
+	struct bounce_recipient *bounced;
+	char (*statuses)[BOUNCE_STATUS_SIZE];
+	uint32_t *indices; /* of the bounced, in the envelope */
+	size_t bounced_count;
+	unsigned code;     /* of what is still to be delivered */
+	const char *reason;
+	bool deferred, held, failed;
+};
+
+static void
+recipient_log(const struct attempt *a, const struct recipient *to, const char *what,
+    const char *reason)
+{
+	log_info("%.*s: to=<%s> status=%s reason=\"%s\"", QUEUE_ID_LEN, a->e->name, to->address,
+	    what, reason);
+}
+
+static void
+recipient_done(struct attempt *a, uint32_t i, enum journal_event event, unsigned code,
+    const char *text)
+{
+	queue_record(a->r, a->e, event, (long)i, code, text);
+	if (index_set_finished(a->e, i) < 0)
+		log_error_errno("%.*s: cannot remember a recipient; it may get the message twice",
+		    QUEUE_ID_LEN, a->e->name);
+}
+
+static void
+recipient_refused(struct attempt *a, uint32_t i, unsigned code, const char *text)
+{
+	const struct recipient *to = &a->m->envelope.recipients[i];
+	size_t n = a->bounced_count;
+
+	if (to->notify & NOTIFY_NEVER && bounce_address(&a->m->envelope) != NULL) {
+		recipient_log(a, to, "dropped", text);
+		recipient_done(a, i, EVENT_DROPPED, code, text);
+		return;
+	}
+	a->bounced[n] = (struct bounce_recipient){ .recipient = to,
+		.code = code,
+		.text = text,
+		.status = bounce_status(code, text, a->statuses[n]) };
+	a->indices[n] = i;
+	a->bounced_count++;
+}
+
+/* One bounce for all; if it cannot be written, they are tried again. */
+static void
+bounce(struct attempt *a, const char *smarthost)
+{
+	struct relayd *r = a->r;
+	struct queue_name name;
+	struct bounce b = { .spool = &r->spool,
+		.hostname = r->hostname,
+		.domain = r->domain,
+		.message = a->m,
+		.queue_id = a->e->name,
+		.smarthost = smarthost,
+		.recipients = a->bounced,
+		.count = a->bounced_count };
+
+	if (a->bounced_count == 0)
+		return;
+	if (bounce_address(&a->m->envelope) == NULL) {
+		a->failed = true;
+		a->code = a->bounced[0].code;
+		a->reason = a->bounced[0].text;
+		return;
+	}
+	if (bounce_send(&b, &name) < 0) {
+		log_error("%.*s: cannot write its bounce: %s", QUEUE_ID_LEN, a->e->name,
+		    r->spool.problem);
+		a->deferred = true;
+		a->reason = a->bounced[0].text;
+		return;
+	}
+	for (size_t i = 0; i < a->bounced_count; i++) {
+		log_info("%.*s: to=<%s> status=bounced bounce=%.*s reason=\"%s\"", QUEUE_ID_LEN,
+		    a->e->name, a->bounced[i].recipient->address, QUEUE_ID_LEN, name.text,
+		    a->bounced[i].text);
+		recipient_done(a, a->indices[i], EVENT_BOUNCED, a->bounced[i].code,
+		    a->bounced[i].text);
+	}
+}
+
+static bool
+is_finished(const struct attempt *a)
+{
+	for (size_t i = 0; i < a->m->envelope.recipient_count; i++)
+		if (!index_is_finished(a->e, i))
+			return false;
+	return true;
+}
+
+/* What is left goes where the worst of its recipients says. */
+static void
+conclude(struct attempt *a)
+{
+	struct relayd *r = a->r;
+	struct index_entry *e = a->e;
+	int64_t now = clock_boot();
+	struct stat st;
+	uint64_t pause;
+
+	e->trouble = 0;
+	if (is_finished(a)) {
+		queue_finish(r, e, fstat(a->m->fd, &st) == 0 ? st.st_ino : 0);
+		return;
+	}
+	if (a->deferred) {
+		if (e->first == 0)
+			e->first = now;
+		e->attempts++;
+		pause = backoff_pause(r->settings.retry_first, r->settings.retry_max, e->attempts);
+		queue_wait(r, e, STATE_DEFERRED, now + (int64_t)backoff_jitter(pause, backoff_random()));
+	} else if (a->held) {
+		queue_set_aside(r, e, STATE_HELD, a->code, a->reason);
+	} else if (a->failed) {
+		queue_set_aside(r, e, STATE_FAILED, a->code, a->reason);
+	} else {
+		/* a session that says nothing of a recipient */
+		queue_wait(r, e, STATE_DEFERRED, now + (int64_t)r->settings.retry_first);
+	}
+}
+
+static int
+attempt_init(struct attempt *a, struct relayd *r, struct index_entry *e, const struct message *m)
+{
+	size_t n = m->envelope.recipient_count + 1;
+
+	*a = (struct attempt){ .r = r, .e = e, .m = m, .reason = "" };
+	a->bounced = calloc(n, sizeof(*a->bounced));
+	a->statuses = calloc(n, sizeof(*a->statuses));
+	a->indices = calloc(n, sizeof(*a->indices));
+	return a->bounced == NULL || a->statuses == NULL || a->indices == NULL ? -1 : 0;
+}
+
+static void
+attempt_fini(struct attempt *a)
+{
+	free(a->bounced);
+	free(a->statuses);
+	free(a->indices);
+}
+
+static void
+result_apply(struct attempt *a, const struct result *s, bool expired, enum settings_refused refused)
+{
+	const struct recipient *to = &a->m->envelope.recipients[s->recipient];
+	enum ipc_outcome outcome = s->outcome;
+
+	if (outcome == OUTCOME_SENDER_REFUSED && refused == REFUSED_BOUNCE)
+		outcome = OUTCOME_REFUSED;
+	if (outcome == OUTCOME_DEFERRED && expired)
+		outcome = OUTCOME_REFUSED;
+	switch (outcome) {
+	case OUTCOME_DELIVERED:
+		recipient_log(a, to, "delivered", s->text);
+		recipient_done(a, s->recipient, EVENT_DONE, s->code, "");
+		return;
+	case OUTCOME_REFUSED:
+		recipient_refused(a, s->recipient, s->code, s->text);
+		return;
+	case OUTCOME_SENDER_REFUSED:
+		a->held = true;
+		break;
+	default:
+		recipient_log(a, to, "deferred", s->text);
+		a->deferred = true;
+		break;
+	}
+	a->code = s->code;
+	a->reason = s->text;
+}
+
+/* The journal lines of the deferred, when the time of the next attempt is known:
+ * one each, since the replies may differ. */
+static void
+deferred_record(struct attempt *a, const struct results *results)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < results->count; i++) {
+		const struct result *s = &results->list[i];
+
+		if (s->outcome == OUTCOME_DELIVERED || index_is_finished(a->e, s->recipient))
+			continue;
+		queue_record(a->r, a->e, EVENT_DEFERRED, (long)s->recipient, s->code, s->text);
+		any = true;
+	}
+	if (!any)
+		queue_record(a->r, a->e, EVENT_DEFERRED, JOURNAL_ALL, a->code, a->reason);
+}
+
+static void
+attempt_run(struct attempt *a, const struct results *results, bool expired,
+    enum settings_refused refused, const char *smarthost)
+{
+	struct relayd *r = a->r;
+	struct index_entry *e = a->e;
+	char name[NAME_LEN];
+
+	for (size_t i = 0; i < results->count; i++)
+		result_apply(a, &results->list[i], expired, refused);
+	bounce(a, smarthost);
+	memcpy(name, e->name, NAME_LEN);
+	conclude(a);
+	/* conclude() may have finished, and so freed, the entry */
+	if (index_find(&r->index, name) == e && e->state == STATE_DEFERRED)
+		deferred_record(a, results);
+}
+
+void
+outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
+    const struct results *results, enum settings_refused refused, const char *smarthost)
+{
+	struct attempt a;
+
+	if (attempt_init(&a, r, e, m) == 0)
+		attempt_run(&a, results, outcome_is_expired(r, e), refused, smarthost);
+	else
+		queue_wait(r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
+	attempt_fini(&a);
+}
+
+bool
+outcome_is_expired(const struct relayd *r, const struct index_entry *e)
+{
+	int64_t lifetime = (int64_t)r->settings.queue_lifetime;
+	int64_t since = e->first != 0 ? e->first : r->started;
+
+	if (clock_real() - name_time(e->name) < lifetime)
+		return false;
+	return clock_boot() - since >= lifetime || clock_is_synchronised();
+}
+
+void
+outcome_expire(struct relayd *r, struct index_entry *e)
+{
+	struct results results = { .count = 0 };
+	char name[NAME_LEN + 1];
+	struct attempt a;
+	struct message m;
+	int error = 0;
+
+	memcpy(name, e->name, NAME_LEN);
+	name[NAME_LEN] = '\0';
+	if (message_open(&m, r->queue, name) == MESSAGE_OK) {
+		for (size_t i = 0; i < m.envelope.recipient_count; i++)
+			if (!index_is_finished(e, i))
+				error |= results_add(
+				    &results, (uint32_t)i, OUTCOME_REFUSED, 0, EXPIRED_TEXT);
+		error |= attempt_init(&a, r, e, &m);
+		if (error == 0)
+			attempt_run(&a, &results, true, REFUSED_BOUNCE, "");
+		attempt_fini(&a);
+	}
+	results_free(&results);
+	message_close(&m);
+}

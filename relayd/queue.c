@@ -1,0 +1,375 @@
+/*
+ * The queue in memory and on disk: entries come from inotify and the directory,
+ * go through the journal, and end with an unlink.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/number.h"
+#include "relayd/relayd.h"
+
+#define MEND_INTERVAL ((int64_t)(10 * USEC_PER_SEC))
+#define EXPIRE_INTERVAL_MAX ((int64_t)USEC_PER_HOUR)
+#define JOURNAL_EMPTY_AT (1 << 20) /* a journal without live entries is begun anew */
+
+void
+queue_wait(struct relayd *r, struct index_entry *e, enum index_state state, int64_t due)
+{
+	e->state = (uint8_t)state;
+	e->due = due;
+	if (heap_put(&r->heap, e) < 0)
+		log_error_errno("%.*s: cannot schedule; relayd must be restarted", QUEUE_ID_LEN,
+		    e->name);
+	if (r->next_expiry == INT64_MAX)
+		r->next_expiry = 0;
+}
+
+void
+queue_record(struct relayd *r, struct index_entry *e, enum journal_event event, long recipient,
+    unsigned code, const char *text)
+{
+	int64_t now = clock_boot();
+	struct journal_record record = {
+		.time = clock_real(),
+		.name = e->name,
+		.recipient = recipient,
+		.event = event,
+		.attempts = e->attempts,
+		.elapsed = e->first != 0 && now > e->first ? (uint64_t)(now - e->first) / 1000 : 0,
+		.pause = event == EVENT_DEFERRED && e->due > now ? (uint64_t)(e->due - now) / 1000 : 0,
+		.code = code,
+		.text = text,
+	};
+	off_t at = journal_append(&r->journal, &record);
+
+	if (event == EVENT_DEFERRED || event == EVENT_HELD || event == EVENT_FAILED ||
+	    event == EVENT_CORRUPT || event == EVENT_DOUBT)
+		e->reason = at;
+}
+
+void
+queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state, unsigned code,
+    const char *reason)
+{
+	enum journal_event event = state == STATE_HELD ? EVENT_HELD
+	    : state == STATE_FAILED                    ? EVENT_FAILED
+	                                               : EVENT_CORRUPT;
+
+	heap_remove(&r->heap, e);
+	e->state = (uint8_t)state;
+	queue_record(r, e, event, JOURNAL_ALL, code, reason);
+	log_error("%.*s: %s: %s", QUEUE_ID_LEN, e->name, index_state_name(state), reason);
+}
+
+void
+queue_finish(struct relayd *r, struct index_entry *e, ino_t inode)
+{
+	struct finished *f;
+
+	heap_remove(&r->heap, e);
+	if (r->finished_count == r->finished_size) {
+		size_t size = r->finished_size == 0 ? 64 : 2 * r->finished_size;
+
+		f = reallocarray(r->finished, size, sizeof(*f));
+		if (f == NULL) {
+			/* the journal knows; the next start of relayd unlinks it */
+			log_warn_errno("%.*s: cannot remember to remove it", QUEUE_ID_LEN, e->name);
+			index_remove(&r->index, e);
+			return;
+		}
+		r->finished = f;
+		r->finished_size = size;
+	}
+	f = &r->finished[r->finished_count++];
+	memcpy(f->name, e->name, NAME_LEN);
+	f->name[NAME_LEN] = '\0';
+	f->inode = inode;
+	index_remove(&r->index, e);
+}
+
+/* The lines that say of e what the old journal says. */
+static void
+entry_rewrite(struct journal *from, struct journal *to, struct index_entry *e)
+{
+	static const enum journal_event events[] = {
+		[STATE_DEFERRED] = EVENT_DEFERRED,
+		[STATE_DOUBT] = EVENT_DOUBT,
+		[STATE_ACTIVE] = EVENT_DOUBT,
+		[STATE_HELD] = EVENT_HELD,
+		[STATE_FAILED] = EVENT_FAILED,
+		[STATE_CORRUPT] = EVENT_CORRUPT,
+	};
+	int64_t now = clock_boot();
+	struct buf text = BUF_INIT(0);
+	struct journal_record old, record = {
+		.time = clock_real(),
+		.name = e->name,
+		.recipient = JOURNAL_ALL,
+		.attempts = e->attempts,
+		.elapsed = e->first != 0 && now > e->first ? (uint64_t)(now - e->first) / 1000 : 0,
+		.text = "",
+	};
+
+	for (long i = 0; i < (e->more == NULL ? 64 : ENVELOPE_RECIPIENTS_MAX); i++) {
+		record.event = EVENT_DONE;
+		record.recipient = i;
+		if (index_is_finished(e, (size_t)i))
+			journal_append(to, &record);
+	}
+	record.recipient = JOURNAL_ALL;
+	if (e->state == STATE_DUE)
+		return;
+	record.event = events[e->state];
+	if (e->state == STATE_DEFERRED && e->due > now)
+		record.pause = (uint64_t)(e->due - now) / 1000;
+	if (e->reason >= 0 && e->reason < from->size &&
+	    journal_read_at(from->fd, e->reason, &old, &text) == 0) {
+		record.recipient = old.recipient;
+		record.code = old.code;
+		record.text = old.text;
+	}
+	e->reason = journal_append(to, &record);
+	buf_free(&text);
+}
+
+/* A journal that says no more than what is of use. */
+static int
+journal_rewrite(struct relayd *r)
+{
+	struct journal next;
+
+	if (journal_replace_begin(&r->journal, &next) < 0)
+		return -1;
+	for (size_t i = 0; i < r->index.bucket_count; i++)
+		for (struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next)
+			entry_rewrite(&r->journal, &next, e);
+	for (size_t i = 0; i < r->finished_count; i++)
+		journal_append(&next, &(struct journal_record){ .time = clock_real(),
+		                          .name = r->finished[i].name,
+		                          .recipient = JOURNAL_ALL,
+		                          .event = EVENT_DONE,
+		                          .text = "" });
+	return journal_replace_end(&r->journal, &next, r->queue);
+}
+
+/* The journal cannot be written: one new one is tried now, then every ten
+ * seconds; until then nothing is handed out. */
+static bool
+journal_mend(struct relayd *r, int64_t now)
+{
+	if (now < r->next_mend)
+		return false;
+	if (r->next_mend == 0)
+		log_error("journal: cannot be written: %s; writing a new one",
+		    strerror(r->journal.error));
+	if (journal_rewrite(r) < 0) {
+		if (r->next_mend == 0)
+			log_error_errno("journal: %s/state/journal cannot be replaced either; "
+			                "nothing is sent until it can", r->spool.directory);
+		r->next_mend = now + MEND_INTERVAL;
+		return false;
+	}
+	log_info("journal: written anew");
+	r->next_mend = 0;
+	return true;
+}
+
+static bool
+journal_write(struct relayd *r, bool sync)
+{
+	if (!r->journal.broken && journal_commit(&r->journal, sync) == 0)
+		return true;
+	return journal_mend(r, clock_boot());
+}
+
+static void
+finished_unlink(struct relayd *r)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < r->finished_count; i++) {
+		const struct finished *f = &r->finished[i];
+
+		/* only the file that was sent, should its name lead to another one now */
+		if (fstatat(r->queue, f->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_ino != f->inode)
+			continue;
+		if (unlinkat(r->queue, f->name, 0) < 0)
+			log_warn_errno("%.*s: delivered, but cannot remove %s/queue/%s", QUEUE_ID_LEN,
+			    f->name, r->spool.directory, f->name);
+	}
+	r->finished_count = 0;
+}
+
+void
+queue_commit(struct relayd *r)
+{
+	bool changed = r->journal.pending.len > 0 || r->finished_count > 0;
+
+	if (r->journal.broken && !journal_mend(r, clock_boot()))
+		return;
+	/* also writes what has come together so far */
+	sessions_dispatch(r);
+	if (!changed)
+		return;
+	if (!journal_write(r, true))
+		return;
+	finished_unlink(r);
+	if (r->index.count == 0 && r->journal.size > JOURNAL_EMPTY_AT && journal_rewrite(r) < 0)
+		log_warn_errno("journal: cannot be begun anew");
+}
+
+/* A name has appeared in queue/. */
+static void
+name_seen(struct relayd *r, const char *name)
+{
+	struct index_entry *e;
+
+	if (!name_is_valid(name) || index_find(&r->index, name) != NULL)
+		return;
+	e = index_add(&r->index, name, 0);
+	if (e == NULL)
+		log_error_errno("%.*s: cannot be taken in; relayd must be restarted", QUEUE_ID_LEN,
+		    name);
+	else
+		queue_wait(r, e, STATE_DUE, clock_boot());
+}
+
+/* Whoever is not waiting yet begins to. */
+static void
+entries_schedule(struct relayd *r)
+{
+	for (size_t i = 0; i < r->index.bucket_count; i++)
+		for (struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next)
+			if (e->heap == 0 && e->state <= STATE_DOUBT)
+				queue_wait(r, e, e->state, e->due);
+}
+
+static void
+inotify_ready(struct relayd *r, struct watch *w)
+{
+	union {
+		struct inotify_event event;
+		char space[16 << 10];
+	} buffer;
+	ssize_t n;
+
+	while ((n = read(w->fd, &buffer, sizeof(buffer))) > 0) {
+		for (char *p = buffer.space; p < buffer.space + n;) {
+			const struct inotify_event *event = (const void *)p;
+
+			if (event->mask & IN_Q_OVERFLOW) {
+				if (index_scan(&r->index, r->queue, clock_boot()) < 0)
+					log_error_errno("cannot read %s/queue", r->spool.directory);
+				entries_schedule(r);
+			} else if (event->len > 0 && (event->mask & IN_ISDIR) == 0) {
+				name_seen(r, event->name);
+			}
+			p += sizeof(*event) + event->len;
+		}
+	}
+}
+
+/* First the watch, then the scan: what is linked in between is seen twice, never
+ * not at all. */
+static int
+inotify_open(struct relayd *r)
+{
+	char path[64];
+
+	r->inotify = (struct watch){ .fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC),
+		.ready = inotify_ready };
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->queue);
+	if (r->inotify.fd < 0 ||
+	    inotify_add_watch(r->inotify.fd, path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR) < 0 ||
+	    relayd_watch(r, &r->inotify) < 0) {
+		log_error_errno("cannot watch %s/queue", r->spool.directory);
+		return -1;
+	}
+	return 0;
+}
+
+int
+queue_open(struct relayd *r)
+{
+	size_t damaged = 0;
+
+	if ((r->queue = spool_open_queue(&r->spool)) < 0 ||
+	    (r->state = spool_open_state(&r->spool)) < 0) {
+		log_error("%s", r->spool.problem);
+		return -1;
+	}
+	r->lock = journal_lock(r->state);
+	if (r->lock < 0) {
+		if (errno == EWOULDBLOCK)
+			log_error("another relayd (or spoolctl) is at work in %s", r->spool.directory);
+		else
+			log_error_errno("cannot lock %s/state/lock", r->spool.directory);
+		return -1;
+	}
+	spool_sweep(r->queue);
+	if (index_init(&r->index, r->settings.in_doubt_interval) < 0 || inotify_open(r) < 0)
+		return -1;
+	if (index_scan(&r->index, r->queue, clock_boot()) < 0) {
+		log_error_errno("cannot read %s/queue", r->spool.directory);
+		return -1;
+	}
+	if (journal_open(&r->journal, r->state, index_apply, &r->index, &damaged) < 0) {
+		log_error_errno("cannot read and write %s/state/journal", r->spool.directory);
+		return -1;
+	}
+	if (damaged > 0)
+		log_warn("journal: %zu damaged lines skipped; what they said may be done twice",
+		    damaged);
+	entries_schedule(r);
+	return 0;
+}
+
+void
+queue_close(struct relayd *r)
+{
+	journal_close(&r->journal);
+	heap_free(&r->heap);
+	index_free(&r->index);
+	free(r->finished);
+	for (size_t i = 0; i < 3; i++) {
+		int fd = i == 0 ? r->queue : i == 1 ? r->state : r->lock;
+
+		if (fd >= 0)
+			close(fd);
+	}
+	if (r->inotify.fd >= 0)
+		close(r->inotify.fd);
+	spool_close(&r->spool);
+}
+
+void
+queue_expire(struct relayd *r)
+{
+	int64_t now = clock_boot(), step = (int64_t)(r->settings.queue_lifetime / 10);
+	struct index_entry **all;
+	size_t count = r->index.count;
+
+	if (now < r->next_expiry)
+		return;
+	all = index_sorted(&r->index);
+	for (size_t i = 0; all != NULL && i < count; i++) {
+		/* sorted by age: the rest is younger */
+		if (clock_real() - name_time(all[i]->name) < (int64_t)r->settings.queue_lifetime)
+			break;
+		if (all[i]->state <= STATE_DOUBT && outcome_is_expired(r, all[i]))
+			outcome_expire(r, all[i]);
+	}
+	free(all);
+	spool_sweep(r->queue);
+	if (step > EXPIRE_INTERVAL_MAX)
+		step = EXPIRE_INTERVAL_MAX;
+	r->next_expiry = r->index.count == 0 ? INT64_MAX : now + step;
+}

@@ -1,0 +1,179 @@
+/*
+ * relayd's state: one struct, made in main.c and handed to every module, which
+ * keeps to its own part of it.
+ *
+ * relayd is one process with one loop.  What happens in a turn of the loop is
+ * gathered first (reports of sessions, new files, commands) and takes effect at
+ * its end, in this order: journal lines are written, jobs are handed out, the
+ * journal is synced once for all, finished files are unlinked.
+ */
+#ifndef RELAYD_RELAYD_H
+#define RELAYD_RELAYD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/settings.h"
+#include "relayd/heap.h"
+#include "relayd/ipc.h"
+#include "spool/index.h"
+#include "spool/journal.h"
+#include "spool/spool.h"
+
+#define RELAYD_CHILDREN 16
+
+struct relayd;
+struct session;
+
+/* Something that epoll(7) watches. */
+struct watch {
+	int fd;
+	void (*ready)(struct relayd *r, struct watch *w);
+};
+
+/* A smarthost's health. */
+struct smarthost {
+	const struct settings_smarthost *settings;
+	char name[300];      /* host:port */
+	unsigned failures;   /* in a row */
+	int64_t paused_until; /* CLOCK_BOOTTIME, 0: it may be tried */
+	bool credential;     /* it paused because of the credential */
+	char problem[600];   /* of the last failure, "" if the last session was well */
+	unsigned first_address; /* addresses to pass over: they failed after connect */
+	unsigned sessions, connecting;
+};
+
+/* A file that is finished and goes when the journal is on disk. */
+struct finished {
+	char name[NAME_LEN + 1];
+	ino_t inode;
+};
+
+struct relayd {
+	struct settings settings;
+	char hostname[256], domain[256];
+	char session_path[PATH_MAX]; /* the executable relayd-session */
+	struct spool spool;
+	int queue, state, lock; /* descriptors */
+	struct journal journal;
+	struct index index;
+	struct heap heap;
+
+	struct smarthost *smarthosts;
+	size_t smarthost_count;
+	struct session *sessions;
+	uint32_t last_job;
+
+	struct finished *finished; /* waits for the sync */
+	size_t finished_count, finished_size;
+
+	int epoll;
+	struct watch inotify, timer, signals, control;
+	size_t clients;           /* of the control socket */
+	pid_t children[RELAYD_CHILDREN]; /* that answer them; 0: a free place */
+	int64_t started;          /* CLOCK_BOOTTIME */
+	int64_t next_expiry;      /* when to look for messages that are too old */
+	int64_t next_mend;        /* when to try a broken journal again */
+	int64_t last_flush;       /* by an ordinary user */
+	int64_t stop_at;          /* CLOCK_BOOTTIME when patience ends; 0: running */
+	bool reload;              /* SIGHUP came */
+};
+
+/* Adds fd to the loop; 0 or -1 with errno. */
+int relayd_watch(struct relayd *r, struct watch *w);
+void relayd_unwatch(struct relayd *r, struct watch *w);
+
+/* ---- queue.c: files and entries ------------------------------------------- */
+
+/* Watches queue/, then reads journal and directory.  0 or -1, logged. */
+int queue_open(struct relayd *r);
+void queue_close(struct relayd *r);
+
+/* Puts e back among the waiting, due at `due`. */
+void queue_wait(struct relayd *r, struct index_entry *e, enum index_state state, int64_t due);
+
+/* Sets e aside in `state` (held, failed, corrupt) with a journal line. */
+void queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state,
+    unsigned code, const char *reason);
+
+/* Appends a journal line about e; JOURNAL_ALL or a recipient. */
+void queue_record(struct relayd *r, struct index_entry *e, enum journal_event event,
+    long recipient, unsigned code, const char *text);
+
+/* e is finished: its file goes at the end of the turn.  e is freed. */
+void queue_finish(struct relayd *r, struct index_entry *e, ino_t inode);
+
+/* Writes the journal, hands out jobs, syncs, unlinks: the end of a turn. */
+void queue_commit(struct relayd *r);
+
+/* Returns what is too old to its sender, when next_expiry has come; sets it
+ * anew (INT64_MAX: the queue is empty). */
+void queue_expire(struct relayd *r);
+
+/* ---- outcome.c: what a job came to ---------------------------------------- */
+
+struct result {
+	uint32_t recipient;
+	enum ipc_outcome outcome;
+	unsigned code;
+	char *text;
+};
+
+struct results {
+	struct result *list;
+	size_t count, size;
+};
+
+/* text is copied.  0 or -1 with errno ENOMEM. */
+int results_add(struct results *s, uint32_t recipient, enum ipc_outcome outcome, unsigned code,
+    const char *text);
+void results_free(struct results *s);
+
+/* Applies the results of a complete attempt, at most one for each recipient:
+ * delivered, bounced, deferred, held or failed.  refused says what a refused
+ * sender means; smarthost is the host that gave the replies. */
+void outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
+    const struct results *results, enum settings_refused refused, const char *smarthost);
+
+/* Bounces all that is not finished of a message that is too old. */
+void outcome_expire(struct relayd *r, struct index_entry *e);
+
+/* True if e has waited for `queue_lifetime`, by its name and by the clock that
+ * nobody sets. */
+bool outcome_is_expired(const struct relayd *r, const struct index_entry *e);
+
+/* ---- sessions.c and smarthost.c ------------------------------------------- */
+
+/* Makes the smarthosts from the settings; all sessions of earlier ones end after
+ * the message in flight.  0 or -1. */
+int smarthosts_load(struct relayd *r);
+/* It failed: it pauses. */
+void smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault,
+    const char *problem);
+void smarthost_well(struct smarthost *h);
+/* The first that may be tried, or NULL and *until is when one may be again
+ * (INT64_MAX: there is none). */
+struct smarthost *smarthost_choose(struct relayd *r, int64_t now, int64_t *until);
+/* Ends pauses; those after a rejected credential only if credentials is set. */
+void smarthosts_wake(struct relayd *r, bool credentials);
+
+/* Hands due messages to sessions and starts the sessions that are needed. */
+void sessions_dispatch(struct relayd *r);
+/* When a session has been idle for long enough: closes it.  The next such time. */
+int64_t sessions_idle(struct relayd *r, int64_t now);
+/* Tells all to stop (at once, or after their message). */
+void sessions_stop(struct relayd *r);
+void sessions_kill(struct relayd *r);
+/* A session process has ended. */
+void sessions_reap(const struct relayd *r, pid_t pid, int status);
+/* The session that has e, or NULL. */
+const struct session *sessions_find(const struct relayd *r, const struct index_entry *e);
+
+/* ---- control.c: the socket ------------------------------------------------- */
+
+int control_open(struct relayd *r);
+void control_close(struct relayd *r);
+
+#endif

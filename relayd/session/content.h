@@ -1,0 +1,40 @@
+/*
+ * The content of a message on its way from the file to the wire: check value,
+ * dot-stuffing (RFC 5321 section 4.5.2).
+ */
+#ifndef RELAYD_SESSION_CONTENT_H
+#define RELAYD_SESSION_CONTENT_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "relayd/session/stream.h"
+#include "spool/spool.h"
+
+#define CONTENT_WHOLE_MAX (1 << 20) /* up to this size it is checked before it is sent */
+
+enum content_result {
+	CONTENT_OK,
+	CONTENT_CORRUPT, /* the file does not have its check value */
+	CONTENT_READ,    /* it cannot be read: errno */
+	CONTENT_BROKEN,  /* the stream says why */
+};
+
+struct dot_stuffing {
+	bool within_line;
+};
+
+/* Reads all of it into whole and checks it. */
+enum content_result content_load(const struct message *m, struct buf *whole);
+
+/* Writes a piece with dots doubled at line starts. */
+int content_write(struct stream *s, struct dot_stuffing *d, const char *piece, size_t len);
+
+/* Streams and checks it, all but the end of the data. */
+enum content_result content_stream(const struct message *m, struct stream *s,
+    struct dot_stuffing *d);
+
+/* "CRLF . CRLF"; a content that does not end in a line end gets one. */
+int content_end(struct stream *s, const struct dot_stuffing *d);
+
+#endif

@@ -1,0 +1,187 @@
+/*
+ * The way to MAIL, told top to bottom.
+ */
+#include "relayd/session/conversation.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/number.h"
+#include "base/settings.h"
+#include "relayd/session/connect.h"
+#include "relayd/session/meaning.h"
+
+int
+conversation_broken(struct conversation *c)
+{
+	c->fault = FAULT_CONNECTION;
+	c->code = 0;
+	snprintf(c->problem, sizeof(c->problem), "%s", c->stream.problem);
+	return -1;
+}
+
+int
+conversation_refused(struct conversation *c, enum ipc_fault fault, const char *to_what)
+{
+	char line[400];
+
+	c->fault = fault;
+	c->code = c->reply.code;
+	snprintf(c->problem, sizeof(c->problem), "%s: %s", to_what,
+	    reply_line(&c->reply, line, sizeof(line)));
+	return -1;
+}
+
+__attribute__((format(printf, 3, 4))) static int
+misconfigured(struct conversation *c, enum ipc_fault fault, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	c->fault = fault;
+	c->code = 0;
+	vsnprintf(c->problem, sizeof(c->problem), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+int
+conversation_command(struct conversation *c, const char *fmt, ...)
+{
+	char line[2048];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line) - 2, fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof(line) - 2)
+		return stream_fail(&c->stream, STREAM_PROTOCOL, "a command would be too long");
+	memcpy(line + n, "\r\n", 2);
+	return stream_write(&c->stream, line, (size_t)n + 2);
+}
+
+int
+conversation_reply(struct conversation *c)
+{
+	return reply_read(&c->stream, &c->reply);
+}
+
+static int
+banner(struct conversation *c)
+{
+	if (conversation_reply(c) < 0)
+		return conversation_broken(c);
+	if (c->reply.code != 220)
+		return conversation_refused(c, FAULT_CONNECTION, "the smarthost's greeting");
+	return 0;
+}
+
+static int
+ehlo(struct conversation *c)
+{
+	if (conversation_command(c, "EHLO %s", c->ehlo) < 0 || conversation_reply(c) < 0)
+		return conversation_broken(c);
+	if (reply_meaning(PHASE_GREETING, &c->reply) != MEANS_OK)
+		return conversation_refused(c, FAULT_CONNECTION, "EHLO");
+	capabilities_parse(&c->can, buf_string(&c->reply.text));
+	return 0;
+}
+
+static int
+secure(struct conversation *c)
+{
+	if (tls_start(&c->tls, &c->stream, c->host) < 0)
+		return conversation_broken(c);
+	c->secured = true;
+	return 0;
+}
+
+/* After STARTTLS all that was learned is forgotten; what arrives behind the 220
+ * in the clear was put there by somebody else (RFC 3207 section 4.2). */
+static int
+starttls(struct conversation *c)
+{
+	if ((c->can.set & CAN_STARTTLS) == 0)
+		return misconfigured(c, FAULT_CONNECTION,
+		    "the smarthost does not offer STARTTLS; nothing is sent in the clear "
+		    "(smtps:// speaks TLS from the first byte, usually on port 465)");
+	if (conversation_command(c, "STARTTLS") < 0 || conversation_reply(c) < 0)
+		return conversation_broken(c);
+	if (c->reply.code != 220)
+		return conversation_refused(c, FAULT_CONNECTION, "STARTTLS");
+	if (stream_has_input(&c->stream)) {
+		stream_fail(&c->stream, STREAM_PROTOCOL,
+		    "something was injected behind the reply to STARTTLS");
+		return conversation_broken(c);
+	}
+	if (secure(c) < 0)
+		return -1;
+	return ehlo(c);
+}
+
+static int
+authenticate(struct conversation *c, const char **mechanism)
+{
+	switch (auth_run(&c->auth, &c->stream, &c->can, &c->reply, mechanism)) {
+	case AUTH_OK:
+		return 0;
+	case AUTH_REJECTED:
+		return conversation_refused(
+		    c, FAULT_CREDENTIAL, "the smarthost rejects user and password");
+	case AUTH_TEMPORARY:
+		if (c->reply.code == 421)
+			return conversation_refused(c, FAULT_CONNECTION, "AUTH");
+		return conversation_refused(
+		    c, FAULT_CREDENTIAL, "the smarthost cannot check the password now");
+	case AUTH_NONE:
+		return misconfigured(c, FAULT_CREDENTIAL,
+		    "no mechanism for user and password: the smarthost offers \"%s\"%s%s%s",
+		    c->can.auth, *c->auth.wanted == '\0' ? "" : ", the setting auth allows \"",
+		    c->auth.wanted, *c->auth.wanted == '\0' ? "" : "\"");
+	case AUTH_BROKEN:
+		break;
+	}
+	return conversation_broken(c);
+}
+
+int
+conversation_open(struct conversation *c, char *ready, size_t size)
+{
+	const struct ipc_settings *s = c->settings;
+	const char *mechanism = NULL;
+	bool login = s->user[0] != '\0';
+	char peer[CONNECT_PEER_SIZE];
+
+	stream_timeout(&c->stream, s->command_timeout);
+	connect_ehlo_name(c->stream.fd, s->hostname, c->ehlo, sizeof(c->ehlo));
+	if (s->implicit_tls && secure(c) < 0)
+		return -1;
+	if (banner(c) < 0 || ehlo(c) < 0)
+		return -1;
+	if (!c->secured &&
+	    (s->tls == TLS_REQUIRED ||
+	        (s->tls == TLS_OPPORTUNISTIC && (c->can.set & CAN_STARTTLS) != 0)) &&
+	    starttls(c) < 0)
+		return -1;
+	if (login && !c->secured && !s->insecure_auth)
+		return misconfigured(c, FAULT_CONNECTION,
+		    "the password would be readable on the way; see insecure_auth");
+	if (login && authenticate(c, &mechanism) < 0)
+		return -1;
+	snprintf(ready, size, "%s, %s, %s%s", connect_peer_name(c->stream.fd, peer),
+	    c->secured ? tls_version_name(&c->stream) : "in the clear",
+	    mechanism == NULL ? "without authentication" : "authenticated by ",
+	    mechanism == NULL ? "" : mechanism);
+	return 0;
+}
+
+void
+conversation_quit(struct conversation *c)
+{
+	stream_timeout(&c->stream, USEC_PER_SEC);
+	if (c->stream.error == STREAM_OK && conversation_command(c, "QUIT") == 0 &&
+	    stream_flush(&c->stream) == 0 && c->secured)
+		gnutls_bye(c->stream.tls, GNUTLS_SHUT_WR);
+}

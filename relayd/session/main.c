@@ -1,0 +1,305 @@
+/*
+ * relayd-session: one connection to one smarthost.  relayd starts it with the
+ * socket as standard input.
+ *
+ * The order is what makes it safe: settings, secret and trust store are read, the
+ * name is resolved, the connection is made, and only then, before the first byte
+ * from the network is read, the process locks itself in.  From there it is one
+ * straight conversation: open, then a message for each job, until relayd or the
+ * smarthost wants an end.
+ */
+#include <errno.h>
+#include <gnutls/gnutls.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/settings.h"
+#include "relayd/ipc.h"
+#include "relayd/session/connect.h"
+#include "relayd/session/conversation.h"
+#include "relayd/session/lock.h"
+#include "relayd/session/secret.h"
+#include "relayd/session/transaction.h"
+
+#define CONTROL STDIN_FILENO
+
+struct session {
+	struct ipc_settings settings;
+	struct conversation conversation;
+	struct buf secret;
+};
+
+static void
+report_send(struct ipc_report *r, const char *text)
+{
+	r->kind = IPC_REPORT;
+	snprintf(r->text, sizeof(r->text), "%s", text);
+	/* if relayd is gone, nobody is there to know */
+	ipc_send(CONTROL, r, sizeof(*r), -1);
+}
+
+static void
+log_report(void *context, enum log_level level, const char *line)
+{
+	struct ipc_report r = { .type = REPORT_LOG, .value = level };
+
+	(void)context;
+	report_send(&r, line);
+}
+
+static void
+end_report(uint32_t job, enum ipc_end end, const char *text)
+{
+	struct ipc_report r = { .type = REPORT_END, .job = job, .value = end };
+
+	report_send(&r, text);
+}
+
+static void
+failed_report(const struct conversation *c)
+{
+	struct ipc_report r = { .type = REPORT_FAILED, .value = c->fault, .code = c->code };
+
+	report_send(&r, c->problem);
+}
+
+static int
+fault(struct session *s, enum ipc_fault value)
+{
+	s->conversation.fault = value;
+	s->conversation.code = 0;
+	return -1;
+}
+
+static int
+settings_receive(struct ipc_settings *settings)
+{
+	static union ipc_packet packet;
+	int fd;
+
+	if (ipc_receive(CONTROL, &packet, &fd) != 1 || packet.kind != IPC_SETTINGS || fd >= 0)
+		return -1;
+	*settings = packet.settings;
+	return ipc_is_string(settings->host, sizeof(settings->host)) &&
+	        ipc_is_string(settings->hostname, sizeof(settings->hostname)) &&
+	        ipc_is_string(settings->user, sizeof(settings->user)) &&
+	        ipc_is_string(settings->password, sizeof(settings->password)) &&
+	        ipc_is_string(settings->auth, sizeof(settings->auth)) &&
+	        ipc_is_string(settings->trust_file, sizeof(settings->trust_file))
+	    ? 0
+	    : -1;
+}
+
+/* Everything that needs a file: secret, trust store, libraries. */
+static int
+files_read(struct session *s)
+{
+	struct conversation *c = &s->conversation;
+	const struct ipc_settings *settings = &s->settings;
+	bool verify = settings->tls == TLS_REQUIRED;
+
+	if (connect_ascii_host(settings->host, c->host, sizeof(c->host)) < 0) {
+		snprintf(c->problem, sizeof(c->problem), "%s", c->host);
+		return fault(s, FAULT_CONNECTION);
+	}
+	if (settings->user[0] != '\0' &&
+	    secret_read(settings->password, &s->secret, c->problem, sizeof(c->problem)) < 0)
+		return fault(s, FAULT_CREDENTIAL);
+	if (settings->tls != TLS_NONE && tls_init(&c->tls, settings->trust_file, verify) < 0) {
+		snprintf(c->problem, sizeof(c->problem), "%s", c->tls.problem);
+		return fault(s, FAULT_CONNECTION);
+	}
+	c->auth = (struct auth){ .user = settings->user,
+		.secret = &s->secret,
+		.wanted = settings->auth,
+		.in_clear = settings->insecure_auth };
+	if (settings->user[0] != '\0' && auth_init(&c->auth) < 0) {
+		snprintf(c->problem, sizeof(c->problem), "cannot set up libgsasl");
+		return fault(s, FAULT_CONNECTION);
+	}
+	return 0;
+}
+
+static int
+session_open(struct session *s, char *ready, size_t size)
+{
+	struct conversation *c = &s->conversation;
+	const struct ipc_settings *settings = &s->settings;
+
+	c->settings = settings;
+	stream_init(&c->stream, -1, CONTROL);
+	if (files_read(s) < 0)
+		return -1;
+	if (connect_smarthost(&c->stream, c->host, settings->port, settings->connect_timeout,
+	        settings->first_address) < 0)
+		return conversation_broken(c);
+	if (lock_in() < 0) {
+		snprintf(c->problem, sizeof(c->problem), "cannot lock the session in: %s",
+		    strerror(errno));
+		return fault(s, FAULT_CONNECTION);
+	}
+	return conversation_open(c, ready, size);
+}
+
+static void
+outcomes_report(uint32_t job, const struct transaction *t)
+{
+	for (size_t i = 0; i < t->message->envelope.recipient_count; i++) {
+		const struct outcome *o = &t->outcomes[i];
+		struct ipc_report r = { .type = REPORT_RECIPIENT,
+			.job = job,
+			.recipient = (uint32_t)i,
+			.value = o->value,
+			.code = o->code };
+
+		if (o->wanted && o->known)
+			report_send(&r, o->text == NULL ? "" : o->text);
+	}
+}
+
+/* Runs one job; false if the conversation ends with it. */
+static bool
+job_run(struct session *s, const struct ipc_job *job, int fd, bool *stale)
+{
+	struct conversation *c = &s->conversation;
+	struct transaction t = { .outcomes = NULL };
+	struct message m;
+	enum message_status status = message_open_fd(&m, fd);
+	enum ipc_end end;
+
+	*stale = false;
+	if (status != MESSAGE_OK || transaction_init(&t, c, &m, job->finished) < 0) {
+		end_report(job->id, status == MESSAGE_CORRUPT ? END_CORRUPT : END_UNSENT,
+		    m.error != NULL ? m.error : strerror(errno));
+		message_close(&m);
+		return true;
+	}
+	end = transaction_run(&t);
+	if (end == END_COMPLETE)
+		outcomes_report(job->id, &t);
+	end_report(job->id, end,
+	    end == END_CORRUPT  ? "its check value is wrong"
+	        : t.broken      ? c->problem
+	                        : "");
+	/* a connection that went stale while it was idle is nobody's fault */
+	*stale = t.broken && end == END_UNSENT && !t.answered && c->delivered > 0 &&
+	    c->stream.error == STREAM_CLOSED;
+	c->delivered += end == END_COMPLETE;
+	transaction_fini(&t);
+	message_close(&m);
+	return !t.broken;
+}
+
+/* After FAILED or CLOSING: whatever crosses it on the way comes back unsent. */
+static void
+wind_down(void)
+{
+	static union ipc_packet packet;
+	int fd;
+
+	while (ipc_receive(CONTROL, &packet, &fd) == 1) {
+		if (fd >= 0)
+			close(fd);
+		if (packet.kind != IPC_JOB)
+			return;
+		end_report(packet.job.id, END_UNSENT, "");
+	}
+}
+
+static void
+closing(const char *why)
+{
+	struct ipc_report r = { .type = REPORT_CLOSING };
+
+	report_send(&r, why);
+	wind_down();
+}
+
+/* The smarthost speaks or closes while there is nothing to do. */
+static void
+idle_end(struct conversation *c)
+{
+	char line[400];
+
+	stream_timeout(&c->stream, 100000);
+	if (conversation_reply(c) < 0)
+		closing(c->stream.problem);
+	else
+		closing(reply_line(&c->reply, line, sizeof(line)));
+}
+
+static void
+jobs_run(struct session *s)
+{
+	static union ipc_packet packet;
+	struct conversation *c = &s->conversation;
+	struct pollfd fds[2] = { { .fd = CONTROL, .events = POLLIN },
+		{ .fd = c->stream.fd, .events = POLLIN } };
+	bool stale;
+	int fd;
+
+	for (;;) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return;
+		if (fds[0].revents == 0 && fds[1].revents != 0) {
+			idle_end(c);
+			return;
+		}
+		if (fds[0].revents == 0)
+			continue;
+		if (ipc_receive(CONTROL, &packet, &fd) != 1 || packet.kind != IPC_JOB || fd < 0) {
+			conversation_quit(c);
+			return;
+		}
+		if (job_run(s, &packet.job, fd, &stale))
+			continue;
+		if (stale) {
+			closing(c->problem);
+		} else {
+			failed_report(c);
+			wind_down();
+		}
+		return;
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct session s;
+	struct ipc_report ready = { .type = REPORT_READY };
+	char text[400];
+
+	(void)argv;
+	if (argc != 1 || settings_receive(&s.settings) < 0) {
+		fputs("relayd-session: relayd(8) starts this program; it has no use of its own\n",
+		    stderr);
+		return EX_USAGE;
+	}
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	log_to_sink(log_report, NULL);
+	lock_prepare();
+	if (session_open(&s, text, sizeof(text)) < 0) {
+		failed_report(&s.conversation);
+		wind_down();
+	} else {
+		report_send(&ready, text);
+		jobs_run(&s);
+	}
+	stream_close(&s.conversation.stream);
+	auth_fini(&s.conversation.auth);
+	tls_fini(&s.conversation.tls);
+	reply_free(&s.conversation.reply);
+	buf_free(&s.secret);
+	/* atexit() handlers of libraries would find a locked process */
+	_exit(0);
+}

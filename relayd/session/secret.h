@@ -1,0 +1,16 @@
+/*
+ * Reads the secret that `password` names: file:PATH or credential:NAME.
+ */
+#ifndef RELAYD_SESSION_SECRET_H
+#define RELAYD_SESSION_SECRET_H
+
+#include "base/buf.h"
+
+#define SECRET_OCTETS_MAX 65536
+
+/* The secret without its line end; 0, or -1 with problem in words.  A file must
+ * be ours (or root's) and closed to everybody else; one of systemd's credentials
+ * is granted by other means. */
+int secret_read(const char *source, struct buf *secret, char *problem, size_t size);
+
+#endif

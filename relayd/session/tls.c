@@ -1,0 +1,216 @@
+/*
+ * The priority begins with NORMAL, which alone would take TLS 1.1 and 1024-bit
+ * RSA keys.  Verification is an explicit call after the handshake, because
+ * gnutls_session_set_verify_cert() is passed over when TLS 1.3 resumes.
+ */
+#include "relayd/session/tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gnutls/x509.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <arpa/inet.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/text.h"
+
+#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.3:%PROFILE_MEDIUM"
+#define TRUST_OCTETS_MAX (16 << 20)
+#define HANDSHAKE_OCTETS_MAX (128 << 10)
+
+static int
+init_fail(struct tls *t, const char *what, const char *why)
+{
+	snprintf(t->problem, sizeof(t->problem), "%s: %s", what, why);
+	return -1;
+}
+
+/* The file is read here: gnutls cannot tell an unreadable file from an empty
+ * one. */
+static int
+trust_file_load(struct tls *t, const char *path)
+{
+	struct buf pem = BUF_INIT(TRUST_OCTETS_MAX);
+	char what[400];
+	int fd = file_open_regular(AT_FDCWD, path, 0), n = -1;
+
+	snprintf(what, sizeof(what), "tls_trust_file \"%s\"", path);
+	if (fd < 0 || file_read_all(fd, &pem) < 0) {
+		init_fail(t, what,
+		    errno == EINVAL ? "it is not a regular file" : strerror(errno));
+	} else if (memchr(buf_string(&pem), '\0', pem.len) != NULL) {
+		init_fail(t, what, "it holds no certificate in PEM form");
+	} else {
+		gnutls_datum_t datum = { .data = (unsigned char *)pem.data,
+			.size = (unsigned)pem.len };
+
+		n = gnutls_certificate_set_x509_trust_mem(
+		    t->credentials, &datum, GNUTLS_X509_FMT_PEM);
+		if (n <= 0)
+			init_fail(t, what, "it holds no certificate in PEM form");
+	}
+	if (fd >= 0)
+		close(fd);
+	buf_free(&pem);
+	return n > 0 ? 0 : -1;
+}
+
+int
+tls_init(struct tls *t, const char *trust_file, bool verify)
+{
+	int r;
+
+	*t = (struct tls){ .verify = verify };
+	r = gnutls_certificate_allocate_credentials(&t->credentials);
+	if (r == 0)
+		r = gnutls_priority_init(&t->priority, PRIORITY, NULL);
+	if (r < 0)
+		return init_fail(t, "cannot set up TLS", gnutls_strerror(r));
+	if (!verify)
+		return 0;
+	if (*trust_file != '\0')
+		return trust_file_load(t, trust_file);
+	if (gnutls_certificate_set_x509_system_trust(t->credentials) <= 0)
+		return init_fail(t, "there are no trusted certificates on this host",
+		    "install ca-certificates, or set tls_trust_file");
+	return 0;
+}
+
+void
+tls_fini(struct tls *t)
+{
+	if (t->priority != NULL)
+		gnutls_priority_deinit(t->priority);
+	if (t->credentials != NULL)
+		gnutls_certificate_free_credentials(t->credentials);
+	*t = (struct tls){ .verify = false };
+}
+
+/* The names in the peer's certificate, for a person who wonders which are. */
+static void
+names_list(const struct stream *s, struct buf *b)
+{
+	const gnutls_datum_t *chain;
+	gnutls_x509_crt_t leaf;
+	unsigned count, critical;
+	char name[256];
+
+	chain = gnutls_certificate_get_peers(s->tls, &count);
+	if (chain == NULL || count == 0 || gnutls_x509_crt_init(&leaf) < 0)
+		return;
+	if (gnutls_x509_crt_import(leaf, &chain[0], GNUTLS_X509_FMT_DER) == 0) {
+		for (unsigned i = 0; i < 8; i++) {
+			size_t size = sizeof(name);
+
+			if (gnutls_x509_crt_get_subject_alt_name(leaf, i, name, &size, &critical) !=
+			    GNUTLS_SAN_DNSNAME)
+				continue;
+			buf_add_string(b, b->len == 0 ? " (it is for " : ", ");
+			text_add_printable(b, name, size);
+		}
+		if (b->len > 0)
+			buf_add_char(b, ')');
+	}
+	gnutls_x509_crt_deinit(leaf);
+}
+
+static int
+verify(struct tls *t, struct stream *s, const char *host)
+{
+	unsigned status = 0;
+	gnutls_datum_t text = { .data = NULL };
+	struct buf names = BUF_INIT(1000);
+	int r;
+
+	if (!t->verify)
+		return 0;
+	r = gnutls_certificate_verify_peers3(s->tls, host, &status);
+	if (r == 0 && status == 0)
+		return 0;
+	if (r < 0)
+		return stream_fail(s, STREAM_CLOSED, "the certificate of %s cannot be verified: %s",
+		    host, gnutls_strerror(r));
+	if (status & GNUTLS_CERT_UNEXPECTED_OWNER)
+		names_list(s, &names);
+	gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
+	stream_fail(s, STREAM_CLOSED, "the certificate of %s is not accepted: %s%s%s", host,
+	    text.data == NULL ? "" : (const char *)text.data, buf_string(&names),
+	    status & GNUTLS_CERT_SIGNER_NOT_FOUND
+	        ? "If it is signed by a CA of your own, name its file in tls_trust_file."
+	        : "");
+	gnutls_free(text.data);
+	buf_free(&names);
+	return -1;
+}
+
+static int
+handshake(struct stream *s)
+{
+	int r;
+
+	for (;;) {
+		r = gnutls_handshake(s->tls);
+		if (r == GNUTLS_E_SUCCESS)
+			return 0;
+		if (r == GNUTLS_E_AGAIN || r == GNUTLS_E_INTERRUPTED) {
+			short events = gnutls_record_get_direction(s->tls) ? POLLOUT : POLLIN;
+
+			if (stream_wait(s, events) < 0)
+				return -1;
+		} else if (gnutls_error_is_fatal(r)) {
+			break;
+		}
+	}
+	if (r == GNUTLS_E_FATAL_ALERT_RECEIVED)
+		return stream_fail(s, STREAM_CLOSED, "TLS handshake: the smarthost says: %s",
+		    gnutls_alert_get_name(gnutls_alert_get(s->tls)));
+	return stream_fail(s, STREAM_CLOSED, "TLS handshake: %s%s", gnutls_strerror(r),
+	    r == GNUTLS_E_UNEXPECTED_PACKET_LENGTH || r == GNUTLS_E_UNSUPPORTED_VERSION_PACKET
+	        ? " (does this port speak TLS from the first byte?)"
+	        : "");
+}
+
+static bool
+is_address(const char *host)
+{
+	unsigned char address[16];
+
+	return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+}
+
+int
+tls_start(struct tls *t, struct stream *s, const char *host)
+{
+	int r = gnutls_init(&s->tls, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
+
+	if (r == 0)
+		r = gnutls_priority_set(s->tls, t->priority);
+	if (r == 0)
+		r = gnutls_credentials_set(s->tls, GNUTLS_CRD_CERTIFICATE, t->credentials);
+	if (r == 0 && !is_address(host))
+		r = gnutls_server_name_set(s->tls, GNUTLS_NAME_DNS, host, strlen(host));
+	if (r < 0)
+		return stream_fail(s, STREAM_CLOSED, "cannot set up TLS: %s", gnutls_strerror(r));
+	gnutls_handshake_set_max_packet_length(s->tls, HANDSHAKE_OCTETS_MAX);
+	gnutls_transport_set_int(s->tls, s->fd);
+	stream_timeout(s, s->timeout);
+	if (handshake(s) < 0)
+		return -1;
+	return verify(t, s, host);
+}
+
+const char *
+tls_version_name(const struct stream *s)
+{
+	switch (gnutls_protocol_get_version(s->tls)) {
+	case GNUTLS_TLS1_2:
+		return "TLS 1.2";
+	case GNUTLS_TLS1_3:
+		return "TLS 1.3";
+	default:
+		return "TLS";
+	}
+}

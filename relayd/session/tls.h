@@ -1,0 +1,33 @@
+/*
+ * TLS to a smarthost: versions 1.2 and 1.3, chain and name verified after the
+ * handshake, no resumption.
+ */
+#ifndef RELAYD_SESSION_TLS_H
+#define RELAYD_SESSION_TLS_H
+
+#include <gnutls/gnutls.h>
+#include <stdbool.h>
+
+#include "relayd/session/stream.h"
+
+struct tls {
+	gnutls_certificate_credentials_t credentials;
+	gnutls_priority_t priority;
+	bool verify;
+	char problem[512]; /* of tls_init() */
+};
+
+/* Reads the trusted certificates: trust_file, or the system's if it is "".  An
+ * empty or unreadable store is an error, never "trust all".  0, or -1 with
+ * problem set. */
+int tls_init(struct tls *t, const char *trust_file, bool verify);
+void tls_fini(struct tls *t);
+
+/* The handshake on s, which must have no input left, and the verification of the
+ * peer as host (a name or an address).  0, or -1 as the stream says. */
+int tls_start(struct tls *t, struct stream *s, const char *host);
+
+/* "TLS 1.3" */
+const char *tls_version_name(const struct stream *s);
+
+#endif

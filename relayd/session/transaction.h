@@ -1,0 +1,43 @@
+/*
+ * One message to the smarthost: MAIL, RCPT, DATA, content (RFC 5321 section 3.3),
+ * pipelined where the server offers it (RFC 2920).
+ */
+#ifndef RELAYD_SESSION_TRANSACTION_H
+#define RELAYD_SESSION_TRANSACTION_H
+
+#include "relayd/ipc.h"
+#include "relayd/session/conversation.h"
+#include "spool/spool.h"
+
+/* What became of one recipient. */
+struct outcome {
+	enum ipc_outcome value;
+	unsigned code;
+	bool wanted;  /* this transaction is about it */
+	bool known;   /* value, code and text are set */
+	char *text;   /* owned; NULL: none */
+};
+
+struct transaction {
+	struct conversation *c;
+	struct message *message;
+	struct outcome *outcomes; /* one for each recipient in the envelope */
+	bool broken;  /* the conversation cannot go on: see its fault */
+	bool answered; /* the smarthost has answered at least one command */
+};
+
+/* finished has a bit for each recipient that is not to be tried.  0 or -1 with
+ * errno ENOMEM. */
+int transaction_init(struct transaction *t, struct conversation *c, struct message *m,
+    const uint8_t *finished);
+void transaction_fini(struct transaction *t);
+
+/*
+ * Sends the message.  END_COMPLETE: each wanted recipient's outcome is known;
+ * END_UNSENT: none may be counted, the last byte was not written; END_DOUBT: it
+ * was, and no reply came; END_CORRUPT: the file's check value is wrong, and the
+ * smarthost did not get a whole message.
+ */
+enum ipc_end transaction_run(struct transaction *t);
+
+#endif

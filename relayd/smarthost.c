@@ -1,0 +1,110 @@
+/*
+ * The health of the smarthosts.  A fault of a smarthost pauses that smarthost
+ * and charges no message; the log gets one line for each change, not for each
+ * attempt.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/number.h"
+#include "base/text.h"
+#include "relayd/backoff.h"
+#include "relayd/relayd.h"
+
+#define ADDRESS_STEPS 64
+
+/* How long each kind of fault pauses; `reconnect_interval` MAX caps all of them
+ * when it stands in the file. */
+static const struct {
+	uint64_t first, max; /* 0: as reconnect_interval says */
+} pauses[FAULTS] = {
+	[FAULT_CONNECTION] = { 0, 0 },
+	[FAULT_CREDENTIAL] = { 5 * USEC_PER_MIN, USEC_PER_HOUR },
+	[FAULT_QUOTA] = { USEC_PER_HOUR, 4 * USEC_PER_HOUR },
+};
+
+int
+smarthosts_load(struct relayd *r)
+{
+	const struct settings *s = &r->settings;
+	struct smarthost *all = calloc(s->smarthost_count + 1, sizeof(*all));
+	struct buf name = BUF_INIT(sizeof(all->name) - 1);
+
+	if (all == NULL)
+		return -1;
+	for (size_t i = 0; i < s->smarthost_count; i++) {
+		all[i].settings = &s->smarthosts[i];
+		settings_smarthost_name(&s->smarthosts[i], &name);
+		snprintf(all[i].name, sizeof(all[i].name), "%s", buf_string(&name));
+		buf_reset(&name);
+	}
+	buf_free(&name);
+	free(r->smarthosts);
+	r->smarthosts = all;
+	r->smarthost_count = s->smarthost_count;
+	return 0;
+}
+
+void
+smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault, const char *problem)
+{
+	const struct settings *s = &r->settings;
+	uint64_t first = pauses[fault].first, max = pauses[fault].max, pause;
+	char shown[sizeof(h->problem)];
+
+	if (first == 0) {
+		first = s->reconnect_first;
+		max = s->reconnect_max;
+	} else if (s->reconnect_set) {
+		max = max < s->reconnect_max ? max : s->reconnect_max;
+		first = first < max ? first : max;
+	}
+	h->failures++;
+	h->first_address = (h->first_address + 1) % ADDRESS_STEPS;
+	pause = backoff_jitter(backoff_pause(first, max, h->failures), backoff_random());
+	h->paused_until = clock_boot() + (int64_t)pause;
+	h->credential = fault == FAULT_CREDENTIAL;
+	text_copy_printable(shown, sizeof(shown), problem, strlen(problem));
+	if (strcmp(shown, h->problem) != 0)
+		log_warn("smarthost=%s paused=%llus reason=\"%s\"", h->name,
+		    (unsigned long long)(pause / USEC_PER_SEC), shown);
+	memcpy(h->problem, shown, sizeof(shown));
+}
+
+void
+smarthost_well(struct smarthost *h)
+{
+	if (h->problem[0] != '\0')
+		log_info("smarthost=%s works again", h->name);
+	h->problem[0] = '\0';
+	h->failures = 0;
+	h->paused_until = 0;
+	h->first_address = 0;
+	h->credential = false;
+}
+
+struct smarthost *
+smarthost_choose(struct relayd *r, int64_t now, int64_t *until)
+{
+	*until = INT64_MAX;
+	for (size_t i = 0; i < r->smarthost_count; i++) {
+		struct smarthost *h = &r->smarthosts[i];
+
+		if (h->paused_until <= now)
+			return h;
+		if (h->paused_until < *until)
+			*until = h->paused_until;
+	}
+	return NULL;
+}
+
+void
+smarthosts_wake(struct relayd *r, bool credentials)
+{
+	for (size_t i = 0; i < r->smarthost_count; i++)
+		if (!r->smarthosts[i].credential || credentials)
+			r->smarthosts[i].paused_until = 0;
+}
