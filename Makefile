@@ -1,0 +1,112 @@
+# postbag: builds into build/ (or BUILD=DIR); `make help` lists the targets.
+
+VERSION = 0.1.0
+PREFIX = /usr/local
+SYSCONFDIR = /etc
+SPOOLDIR = /var/spool/postbag
+RUNDIR = /run/postbag
+LIBEXECDIR = $(PREFIX)/libexec/postbag
+SBINDIR = $(PREFIX)/sbin
+BINDIR = $(PREFIX)/bin
+LIBDIR = $(PREFIX)/lib
+MANDIR = $(PREFIX)/share/man
+
+CC = gcc
+OPTIMISE = -O2 -g
+WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wformat=2 -Wvla
+HARDENING = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+LINK_HARDENING = -pie -Wl,-z,relro,-z,now
+
+# SANITIZE=1 builds beside the ordinary programs, with AddressSanitizer and
+# UndefinedBehaviorSanitizer.
+ifdef SANITIZE
+BUILD = build/sanitize
+OPTIMISE = -O1 -g -fno-omit-frame-pointer
+HARDENING = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fPIE
+LINK_HARDENING = -pie -fsanitize=address,undefined
+else
+BUILD = build
+endif
+
+CPPFLAGS = -D_GNU_SOURCE -I. -DPOSTBAG_VERSION='"$(VERSION)"' \
+	-DSYSCONFDIR='"$(SYSCONFDIR)"' -DSPOOLDIR='"$(SPOOLDIR)"' \
+	-DRUNDIR='"$(RUNDIR)"' -DLIBEXECDIR='"$(LIBEXECDIR)"'
+CFLAGS = $(OPTIMISE) $(WARNINGS) -Werror
+ALL_CFLAGS = -std=c17 $(CFLAGS) $(HARDENING) -MMD -MP
+ALL_LDFLAGS = $(LINK_HARDENING) $(LDFLAGS)
+
+SESSION_LIBS = -lgnutls -lgsasl -lidn2 -lseccomp
+
+# A room is a folder; a program is its room with the rooms that it may know.
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out $(2),$(wildcard $(1)/*.c)))
+BASE = $(call objects,base)
+SPOOL = $(call objects,spool,spool/spoolctl.c)
+SENDMAIL = $(call objects,sendmail)
+RELAYD = $(call objects,relayd)
+SESSION = $(call objects,relayd/session) $(BUILD)/obj/relayd/ipc.o
+SMARTHOST = $(call objects,tests/smarthost,tests/smarthost/testca.c)
+
+PROGRAMS = $(BUILD)/sendmail $(BUILD)/relayd $(BUILD)/relayd-session $(BUILD)/spoolctl
+TEST_PROGRAMS = $(BUILD)/tests/smarthost $(BUILD)/tests/testca
+
+.PHONY: all deps demo check install clean help tests-build unit-build FORCE
+.SECONDARY:
+
+all: $(PROGRAMS)
+
+help:
+	@echo 'make              build the programs into $(BUILD)/'
+	@echo 'make deps         install what the build needs (Debian; as root or with sudo)'
+	@echo 'make demo         send messages to a throw-away smarthost, and show it'
+	@echo 'make check        run all tests; SANITIZE=1: with the sanitizers'
+	@echo 'make install      DESTDIR, PREFIX, SYSCONFDIR, SPOOLDIR, RUNDIR, LIBEXECDIR'
+
+$(BUILD)/sendmail: $(SENDMAIL) $(SPOOL) $(BASE)
+$(BUILD)/spoolctl: $(BUILD)/obj/spool/spoolctl.o $(SPOOL) $(BASE)
+$(BUILD)/relayd: $(RELAYD) $(SPOOL) $(BASE)
+$(BUILD)/relayd-session: $(SESSION) $(SPOOL) $(BASE)
+$(BUILD)/relayd-session: LDLIBS = $(SESSION_LIBS)
+$(BUILD)/tests/smarthost: $(SMARTHOST)
+$(BUILD)/tests/smarthost: LDLIBS = -lgnutls -lgsasl -pthread
+$(BUILD)/tests/testca: $(BUILD)/obj/tests/smarthost/testca.o
+$(BUILD)/tests/testca: LDLIBS = -lgnutls
+
+# --as-needed: sendmail and relayd link libc alone, and a test holds them to it
+$(PROGRAMS) $(TEST_PROGRAMS):
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,--as-needed -o $@ $^ $(LDLIBS)
+
+# how it is built is part of what it is built from
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo '  CC   $<'
+	@$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -c -o $@ $<
+
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS) $(subst ','\'',$(CPPFLAGS)) $(ALL_LDFLAGS)' | cmp -s - $@ || \
+		echo '$(CC) $(ALL_CFLAGS) $(subst ','\'',$(CPPFLAGS)) $(ALL_LDFLAGS)' > $@
+FORCE:
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+deps:
+	@tests/deps build
+
+# the dependencies first, then a make that finds them
+demo:
+	@tests/deps build
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD) all tests-build
+	@POSTBAG_BUILD=$(BUILD) tests/demo
+
+check:
+	@tests/deps check
+	@$(MAKE) --no-print-directory -j2 all tests-build unit-build
+	@POSTBAG_BUILD=$(CURDIR)/$(BUILD) POSTBAG_SANITIZE=$(SANITIZE) tests/run
+
+tests-build: $(TEST_PROGRAMS)
+unit-build:
+
+clean:
+	rm -rf build

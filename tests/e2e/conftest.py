@@ -1,0 +1,106 @@
+"""Fixtures of the end-to-end tests, and the one line at the end that says how it went."""
+
+import pytest
+
+import harness
+import servers
+
+
+@pytest.fixture(scope="session")
+def workplace():
+    """A temporary directory for everything; under xdist each worker has its own, and its own servers in it."""
+    place = harness.Workplace()
+    yield place
+    place.remove()
+
+
+@pytest.fixture(scope="session")
+def certs(workplace):
+    return workplace.make_certs()
+
+
+@pytest.fixture(scope="session")
+def other_certs(workplace):
+    """Of a CA that signed none of the servers' certificates."""
+    return workplace.make_certs()
+
+
+@pytest.fixture
+def make_host(workplace):
+    """make_host(server, scheme="smtp", ca=FILE, block={...}, extra="", **host_wide): a host that sends through server.
+
+    server may be a list of servers, tried in this order, or None.
+    """
+    hosts = []
+
+    def make(server=None, scheme="smtp", ca=None, block=None, extra="", **host_wide):
+        host = harness.Host(workplace)
+        hosts.append(host)
+        smarthosts = server if isinstance(server, (list, tuple)) else [server] if server else []
+        blocks = [host.smarthost_block(one, scheme, ca, **(block or {})) for one in smarthosts]
+        host.configure(blocks, extra, **host_wide)
+        return host
+
+    yield make
+    for host in hosts:
+        host.close()
+
+
+@pytest.fixture
+def make_smarthost(workplace, certs):
+    """make_smarthost(**options): a scripted smarthost that ends with the test."""
+    smarthosts = []
+
+    def make(**options):
+        smarthosts.append(harness.Smarthost(workplace, certs, **options))
+        return smarthosts[-1]
+
+    yield make
+    for smarthost in smarthosts:
+        smarthost.stop()
+
+
+@pytest.fixture
+def smarthost(make_smarthost):
+    return make_smarthost()
+
+
+@pytest.fixture(scope="session")
+def unpacked_servers():
+    servers.unpack_servers()
+
+
+def real_server(kind, workplace, certs):
+    server = kind(workplace, certs)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def postfix(workplace, certs, unpacked_servers):
+    yield from real_server(servers.Postfix, workplace, certs)
+
+
+@pytest.fixture(scope="session")
+def exim(workplace, certs, unpacked_servers):
+    yield from real_server(servers.Exim, workplace, certs)
+
+
+def outcome(stats):
+    def count(*categories):
+        return sum(len(stats.get(category, [])) for category in categories)
+
+    line = f"{count('passed', 'xpassed')} passed, {count('failed', 'error')} failed"
+    skipped = count("skipped", "xfailed")
+    return line + (f", {skipped} skipped" if skipped else "")
+
+
+def pytest_configure(config):
+    if "s" not in config.option.reportchars:
+        config.option.reportchars += "s"  # a skipped test says why
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter):
+    """The last line of all is "N passed, N failed", with ", N skipped" if there are any: in place of pytest's own."""
+    terminalreporter.summary_stats = lambda: terminalreporter.write_line(outcome(terminalreporter.stats))

@@ -1,0 +1,179 @@
+"""postbag against real servers: Postfix with Dovecot's SASL, and Exim."""
+
+import email
+import re
+
+import pytest
+
+MECHANISMS = ["PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256"]
+HEADER = [
+    b"From: Alice <alice@example.test>",
+    b"To: bob@example.test,\n\t\"Carol, C.\" <carol@example.test> (folded)",
+    b"Subject: =?utf-8?q?awkward?=   content ",
+    b"Message-ID: <awkward@example.test>",
+    b"X-Trailing-Blanks: here  \t",
+    b"X-Empty:",
+]
+BODY = [
+    b".",
+    b"..",
+    b".dot first",
+    b"",
+    b"",
+    b"gr\xc3\xbc\xc3\x9fe \xe2\x82\xac",
+    b"trailing blanks  \t ",
+    b" leading blank",
+    b"From the start of a line",
+    b"x" * 998,
+    b".",
+    b"no newline at the end",
+]
+MESSAGE = b"\n".join([*HEADER, b"", *BODY])
+PLAIN = b"Subject: hello\nMessage-ID: <plain@example.test>\n\nhello\n"
+
+
+@pytest.fixture(params=["postfix", "exim"])
+def server(request):
+    server = request.getfixturevalue(request.param)
+    server.clear()
+    return server
+
+
+@pytest.fixture(params=["smtp", "smtps"])
+def scheme(request):
+    return request.param
+
+
+def to_wire(data):
+    return data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def header_fields(head):
+    """The fields of a header, folded lines together."""
+    return re.split(rb"\r\n(?![ \t])", head)
+
+
+def assert_arrived_as_sent(mail):
+    head, _, body = mail.partition(b"\r\n\r\n")
+    assert body == to_wire(b"\n".join([*BODY, b""]))
+    fields = header_fields(head)
+    assert [field for field in HEADER if to_wire(field) not in fields] == []
+
+
+def mail_for(recipient, mails):
+    return [mail for mail in mails if mail.recipient.lower() == recipient]
+
+
+def failed_recipient(bounce):
+    """Final-Recipient and Status of a delivery status notification."""
+    message = email.message_from_bytes(bounce)
+    assert message.get_content_type() == "multipart/report"
+    assert message.get_param("report-type") == "delivery-status"
+    status = next(part for part in message.walk() if part.get_content_type() == "message/delivery-status")
+    per_recipient = status.get_payload()[1]
+    return per_recipient["Final-Recipient"], per_recipient["Status"]
+
+
+@pytest.mark.parametrize("line_end", ["LF", "CRLF"])
+def test_awkward_content_arrives_byte_for_byte(server, scheme, line_end, make_host):
+    host = make_host(server, scheme)
+    host.start_relayd()
+    host.submit(MESSAGE if line_end == "LF" else to_wire(MESSAGE), "bob@example.test")
+    [mail] = server.wait_messages(1)
+    assert_arrived_as_sent(mail)
+    assert (mail.sender, mail.recipient) == ("alice@example.test", "bob@example.test")
+    host.wait_empty()
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_each_offered_mechanism_authenticates(server, scheme, mechanism, make_host):
+    if mechanism not in server.mechanisms():
+        pytest.skip(f"{type(server).__name__} does not offer {mechanism}")
+    host = make_host(server, scheme, block={"auth": mechanism})
+    host.start_relayd()
+    host.submit(PLAIN, "bob@example.test")
+    [mail] = server.wait_messages(1)
+    assert mail.endswith(b"\r\n\r\nhello\r\n")
+    host.wait_empty()
+
+
+def test_the_best_offered_mechanism_is_chosen_without_setting(server, make_host):
+    host = make_host(server)
+    host.start_relayd()
+    host.submit(PLAIN, "bob@example.test")
+    server.wait_messages(1)
+    host.wait_empty()
+
+
+def test_many_messages_each_arrive_once(server, make_host):
+    host = make_host(server)
+    for number in range(40):
+        host.submit(PLAIN + b"%d\n" % number, f"user{number}@example.test")
+    host.start_relayd()
+    host.wait_empty()
+    mails = server.wait_messages(40)
+    assert sorted(mail.recipient for mail in mails) == sorted(f"user{number}@example.test" for number in range(40))
+    assert all(mail.endswith(b"hello\r\n%s\r\n" % mail.recipient[4:-13].encode()) for mail in mails)
+
+
+def test_a_refused_recipient_returns_a_bounce_and_the_other_gets_the_message(server, make_host):
+    host = make_host(server)
+    host.start_relayd()
+    host.submit(PLAIN, "reject@example.test", "bob@example.test")
+    mails = server.wait_messages(2)
+    host.wait_empty()
+    [delivered] = mail_for("bob@example.test", mails)
+    assert delivered.endswith(b"hello\r\n")
+    [bounce] = mail_for("alice@example.test", mails)
+    assert bounce.sender == ""
+    assert failed_recipient(bounce) == ("rfc822;reject@example.test", "5.1.1")
+    assert len(server.mails()) == 2
+
+
+def test_many_refused_recipients_cost_the_others_nothing(server, make_host):
+    """Exim ends the connection, in clear text, after some ten transactions without a message."""
+    host = make_host(server, block={"connections": 1})
+    for number in range(40):
+        host.submit(PLAIN, f"user{number}@example.test" if number % 2 else "reject@example.test")
+    host.start_relayd()
+    host.wait_empty()
+    mails = server.wait_messages(40)
+    assert len(mail_for("alice@example.test", mails)) == 20
+    assert len({mail.recipient for mail in mails} - {"alice@example.test"}) == 20
+    assert len(mails) == 40
+
+
+def test_a_greylisted_recipient_waits_with_its_reason(server, make_host):
+    host = make_host(server)
+    host.start_relayd()
+    host.submit(PLAIN, "greylist@example.test", "bob@example.test")
+    [mail] = server.wait_messages(1)
+    assert mail.recipient == "bob@example.test"
+    listing = host.wait_mailq(r"451 4\.7\.1")
+    assert "greylist@example.test" in listing and "bob@example.test" not in listing
+    assert len(host.queue_files()) == 1 and len(server.mails()) == 1
+
+
+def test_a_wrong_password_bounces_nothing_and_heals(server, make_host):
+    host = make_host(server)
+    host.set_password("wrong")
+    host.start_relayd()
+    host.submit(PLAIN, "bob@example.test")
+    host.wait_mailq(r"\b535\b")
+    assert len(host.queue_files()) == 1 and server.mails() == []
+    host.set_password("s3cret")
+    host.reload()
+    [mail] = server.wait_messages(1)
+    assert mail.recipient == "bob@example.test"
+    host.wait_empty()
+
+
+def test_an_untrusted_certificate_gets_no_credential(server, scheme, make_host, other_certs):
+    attempts = server.auth_attempts()
+    host = make_host(server, scheme, ca=other_certs / "ca.pem")
+    host.start_relayd()
+    host.submit(PLAIN, "bob@example.test")
+    listing = host.wait_mailq(r"(?i)certificate")
+    assert re.search(r"(?i)not trusted|untrusted|unknown|issuer", listing), listing
+    assert server.auth_attempts() == attempts
+    assert len(host.queue_files()) == 1 and server.mails() == []
