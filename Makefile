@@ -37,6 +37,9 @@ ALL_LDFLAGS = $(LINK_HARDENING) $(LDFLAGS)
 
 SESSION_LIBS = -lgnutls -lgsasl -lidn2 -lseccomp
 
+MANUAL_PATHS = -e 's|/etc/postbag|$(SYSCONFDIR)/postbag|g' -e 's|/var/spool/postbag|$(SPOOLDIR)|g' \
+	-e 's|/run/postbag|$(RUNDIR)|g' -e 's|/usr/local/libexec/postbag|$(LIBEXECDIR)|g'
+
 # A room is a folder; a program is its room with the rooms that it may know.
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out $(2),$(wildcard $(1)/*.c)))
 BASE = $(call objects,base)
@@ -47,9 +50,10 @@ SESSION = $(call objects,relayd/session) $(BUILD)/obj/relayd/ipc.o
 SMARTHOST = $(call objects,tests/smarthost,tests/smarthost/testca.c)
 
 PROGRAMS = $(BUILD)/sendmail $(BUILD)/relayd $(BUILD)/relayd-session $(BUILD)/spoolctl
-TEST_PROGRAMS = $(BUILD)/tests/smarthost $(BUILD)/tests/testca
+TEST_PROGRAMS = $(BUILD)/tests/smarthost $(BUILD)/tests/testca \
+	$(BUILD)/tests/floor $(BUILD)/tests/pairs
 
-.PHONY: all deps demo check install clean help tests-build unit-build FORCE
+.PHONY: all deps demo check bench install clean help tests-build unit-build FORCE
 .SECONDARY:
 
 all: $(PROGRAMS)
@@ -59,6 +63,7 @@ help:
 	@echo 'make deps         install what the build needs (Debian; as root or with sudo)'
 	@echo 'make demo         send messages to a throw-away smarthost, and show it'
 	@echo 'make check        run all tests; SANITIZE=1: with the sanitizers'
+	@echo 'make bench        measure submission, delivery and the idle daemon'
 	@echo 'make install      DESTDIR, PREFIX, SYSCONFDIR, SPOOLDIR, RUNDIR, LIBEXECDIR'
 
 $(BUILD)/sendmail: $(SENDMAIL) $(SPOOL) $(BASE)
@@ -70,6 +75,9 @@ $(BUILD)/tests/smarthost: $(SMARTHOST)
 $(BUILD)/tests/smarthost: LDLIBS = -lgnutls -lgsasl -pthread
 $(BUILD)/tests/testca: $(BUILD)/obj/tests/smarthost/testca.o
 $(BUILD)/tests/testca: LDLIBS = -lgnutls
+
+$(BUILD)/tests/floor: $(BUILD)/obj/tests/bench/floor.o
+$(BUILD)/tests/pairs: $(BUILD)/obj/tests/bench/pairs.o
 
 # --as-needed: sendmail and relayd link libc alone, and a test holds them to it
 $(PROGRAMS) $(TEST_PROGRAMS):
@@ -91,6 +99,23 @@ FORCE:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
+# Only files and links: a package, or the administrator, makes user and spool.
+# The manual and the programs state the directories that were chosen here.
+install: all
+	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)' \
+		'$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(SYSCONFDIR)/postbag' '$(DESTDIR)$(SPOOLDIR)' \
+		'$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(MANDIR)/man5' '$(DESTDIR)$(MANDIR)/man8'
+	chmod 0711 '$(DESTDIR)$(SPOOLDIR)'
+	install -m 0755 $(BUILD)/sendmail $(BUILD)/relayd $(BUILD)/spoolctl '$(DESTDIR)$(SBINDIR)'
+	install -m 0755 $(BUILD)/relayd-session '$(DESTDIR)$(LIBEXECDIR)'
+	ln -sf '$(SBINDIR)/sendmail' '$(DESTDIR)$(BINDIR)/mailq'
+	ln -sf '$(SBINDIR)/sendmail' '$(DESTDIR)$(BINDIR)/newaliases'
+	ln -sf '$(SBINDIR)/sendmail' '$(DESTDIR)$(LIBDIR)/sendmail'
+	install -m 0644 dist/examples/*.conf '$(DESTDIR)$(SYSCONFDIR)/postbag'
+	for page in man/*.[158]; do \
+		sed $(MANUAL_PATHS) "$$page" > '$(DESTDIR)$(MANDIR)'/man"$${page##*.}/$${page##*/}" || exit 1; \
+	done
+
 deps:
 	@tests/deps build
 
@@ -104,6 +129,9 @@ check:
 	@tests/deps check
 	@$(MAKE) --no-print-directory -j2 all tests-build unit-build
 	@POSTBAG_BUILD=$(CURDIR)/$(BUILD) POSTBAG_SANITIZE=$(SANITIZE) tests/run
+
+bench: all tests-build
+	@POSTBAG_BUILD=$(CURDIR)/$(BUILD) /usr/bin/python3 -B tests/bench/bench.py
 
 tests-build: $(TEST_PROGRAMS)
 unit-build:

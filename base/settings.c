@@ -44,8 +44,8 @@ static setting_function set_retry, set_reconnect, set_password;
 #define TEN_YEARS (3650 * USEC_PER_DAY)
 
 static const struct setting host_settings[] = {
-	{ "spool_directory", PATH, S(spool_directory), 0, 0, "/var/spool/postbag", NULL, NULL },
-	{ "runtime_directory", PATH, S(runtime_directory), 0, 0, "/run/postbag", NULL, NULL },
+	{ "spool_directory", PATH, S(spool_directory), 0, 0, SPOOLDIR, NULL, NULL },
+	{ "runtime_directory", PATH, S(runtime_directory), 0, 0, RUNDIR, NULL, NULL },
 	{ "user", NAME, S(user), 0, 0, "postbag", NULL, NULL },
 	{ "domain", NAME, S(domain), 0, 0, NULL, NULL, NULL },
 	{ "hostname", NAME, S(hostname), 0, 0, NULL, NULL, NULL },

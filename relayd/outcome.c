@@ -84,7 +84,9 @@ static void
 recipient_done(struct attempt *a, uint32_t i, enum journal_event event, unsigned code,
     const char *text)
 {
-	queue_record(a->r, a->e, event, (long)i, code, text);
+	/* a line about the only recipient is one about the message */
+	queue_record(a->r, a->e, event,
+	    a->m->envelope.recipient_count == 1 ? JOURNAL_ALL : (long)i, code, text);
 	if (index_set_finished(a->e, i) < 0)
 		log_error_errno("%.*s: cannot remember a recipient; it may get the message twice",
 		    QUEUE_ID_LEN, a->e->name);
@@ -169,6 +171,8 @@ conclude(struct attempt *a)
 
 	e->trouble = 0;
 	if (is_finished(a)) {
+		if (a->m->envelope.recipient_count > 1)
+			queue_record(r, e, EVENT_DONE, JOURNAL_ALL, 0, "");
 		queue_finish(r, e, fstat(a->m->fd, &st) == 0 ? st.st_ino : 0);
 		return;
 	}

@@ -242,14 +242,29 @@ name_seen(struct relayd *r, const char *name)
 		queue_wait(r, e, STATE_DUE, clock_boot());
 }
 
-/* Whoever is not waiting yet begins to. */
+/* Whoever is not waiting yet begins to; what was finished before the last end of
+ * relayd goes now. */
 static void
 entries_schedule(struct relayd *r)
 {
-	for (size_t i = 0; i < r->index.bucket_count; i++)
-		for (struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next)
+	for (size_t i = 0; i < r->index.bucket_count; i++) {
+		struct index_entry *e, *next;
+
+		for (e = r->index.buckets[i]; e != NULL; e = next) {
+			char name[NAME_LEN + 1];
+			struct stat st;
+
+			next = e->next;
 			if (e->heap == 0 && e->state <= STATE_DOUBT)
 				queue_wait(r, e, e->state, e->due);
+			if (e->state != STATE_FINISHED)
+				continue;
+			memcpy(name, e->name, NAME_LEN);
+			name[NAME_LEN] = '\0';
+			queue_finish(r, e,
+			    fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
+		}
+	}
 }
 
 static void

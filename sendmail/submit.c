@@ -118,10 +118,12 @@ header_write(struct submission *s)
 	struct buf text = BUF_INIT(4 * HEADER_OCTETS_MAX);
 	int code = 0;
 
-	if (complete_header(&s->header, &c, &text) < 0)
-		code = complain(EX_TEMPFAIL, "out of memory");
+	if (complete_header(&s->header, &c, &text) < 0) {
+		fprintf(stderr, "sendmail: cannot complete the header: %s\n", strerror(errno));
+		code = EX_TEMPFAIL;
+	}
 	/* RFC 6531 section 3.4: raw UTF-8 in the header needs SMTPUTF8 */
-	else if (!text_is_ascii(text.data, text.len) && text_is_utf8(text.data, text.len))
+	if (!text_is_ascii(text.data, text.len) && text_is_utf8(text.data, text.len))
 		s->writer.flags |= MESSAGE_SMTPUTF8;
 	buf_add_string(&text, "\r\n");
 	if (code == 0 && message_write(&s->writer, buf_string(&text), text.len) < 0)

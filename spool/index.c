@@ -24,6 +24,7 @@ static const char *const state_names[] = {
 	[STATE_HELD] = "held",
 	[STATE_FAILED] = "failed",
 	[STATE_CORRUPT] = "corrupt",
+	[STATE_FINISHED] = "finished",
 };
 
 const char *
@@ -195,18 +196,21 @@ due_after(int64_t start, uint64_t pause)
 	return clock_boot() + (left > 0 ? left : 0);
 }
 
+/* One recipient is done with, or the whole message. */
 static void
 finished_apply(struct index_entry *e, const struct journal_record *r)
 {
-	/* without memory the recipient is tried again: a duplicate, not a loss */
-	if (r->recipient != JOURNAL_ALL) {
-		index_set_finished(e, (size_t)r->recipient);
+	if (r->recipient == JOURNAL_ALL) {
+		e->state = STATE_FINISHED;
 		return;
 	}
-	index_set_finished(e, ENVELOPE_RECIPIENTS_MAX - 1);
-	e->finished = UINT64_MAX;
-	if (e->more != NULL)
-		memset(e->more, 0xff, MORE_WORDS * sizeof(uint64_t));
+	if (e->state == STATE_DOUBT) {
+		e->state = STATE_DUE;
+		e->due = 0;
+		e->reason = -1;
+	}
+	/* without memory the recipient is tried again: a duplicate, not a loss */
+	index_set_finished(e, (size_t)r->recipient);
 }
 
 void
@@ -231,11 +235,6 @@ index_apply(void *context, const struct journal_record *r, off_t at)
 	case EVENT_DONE:
 	case EVENT_BOUNCED:
 	case EVENT_DROPPED:
-		if (e->state == STATE_DOUBT) {
-			e->state = STATE_DUE;
-			e->due = 0;
-			e->reason = -1;
-		}
 		finished_apply(e, r);
 		return;
 	case EVENT_DEFERRED:
@@ -254,6 +253,7 @@ index_apply(void *context, const struct journal_record *r, off_t at)
 		e->state = STATE_CORRUPT;
 		break;
 	case EVENT_REMOVED:
+		e->state = STATE_FINISHED;
 		return;
 	}
 	e->reason = at;

@@ -26,6 +26,7 @@ enum index_state {
 	STATE_HELD,
 	STATE_FAILED,
 	STATE_CORRUPT,
+	STATE_FINISHED, /* all recipients are done, or it was removed: the file may go */
 };
 
 struct index_entry {

@@ -12,8 +12,10 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import time
 
 import pytest
@@ -21,6 +23,7 @@ import pytest
 TREE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("POSTBAG_BUILD", TREE / "build")).resolve()
 PROGRAMS = ["sendmail", "relayd", "relayd-session", "spoolctl", "tests/smarthost", "tests/testca"]
+BENCH_PROGRAMS = ["tests/floor", "tests/pairs"]
 NOBODY, NOGROUP = 65534, 65534
 # Everything here is local. Slow machines and sanitizers make it slower, nothing makes it wait.
 TIMEOUT = 20 * float(os.environ.get("POSTBAG_SLOWNESS", "1"))
@@ -103,7 +106,7 @@ class Workplace:
         if missing:
             pytest.fail(f"not built in {BUILD}: {', '.join(missing)}", pytrace=False)
         self.bin.mkdir(mode=0o755)
-        for name in PROGRAMS:
+        for name in PROGRAMS + [name for name in BENCH_PROGRAMS if (BUILD / name).exists()]:
             copy = self.bin / pathlib.Path(name).name
             shutil.copyfile(BUILD / name, copy)
             copy.chmod(0o755)
@@ -233,18 +236,19 @@ class Host:
 
     # the daemon
 
-    def start_relayd(self, *args, wait=True):
+    def start_relayd(self, *args, wait=True, within=()):
+        """within is a command that runs relayd: started as root, it has to give that up itself."""
         assert not self.is_running(), "relayd runs already"
         socket_file = self.run / "relayd.sock"
         socket_file.unlink(missing_ok=True)  # what a killed one left must not look like readiness
         with open(self.logfile, "ab") as log:
             self.relayd = subprocess.Popen(
-                [self.workplace.program("relayd"), "-C", str(self.conf), "-d", *map(str, args)],
+                [*within, self.workplace.program("relayd"), "-C", str(self.conf), "-d", *map(str, args)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                **unprivileged(),
+                **({} if within else unprivileged()),
             )
         if wait:
             self.wait_for(lambda: socket_file.exists() or not self.is_running(), what="relayd is ready")
@@ -411,3 +415,78 @@ class Smarthost:
 
     def transcript(self):
         return text(self.directory / "transcript")
+
+
+class Peer:
+    """One connection as a ScriptedServer's script sees it. Reading at the end of the connection raises EOFError."""
+
+    def __init__(self, server, number, connection):
+        self.server, self.number, self.connection = server, number, connection
+        self.file = connection.makefile("rb")
+
+    def start_tls(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server.certs / "server.pem", self.server.certs / "server.key")
+        self.file.close()
+        self.connection = context.wrap_socket(self.connection, server_side=True)
+        self.file = self.connection.makefile("rb")
+
+    def send(self, octets):
+        self.server.say(self.number, "S", octets[:200])
+        self.connection.sendall(octets)
+
+    def line(self):
+        octets = self.file.readline()
+        if not octets:
+            raise EOFError
+        self.server.say(self.number, "C", octets[:200])
+        return octets.rstrip(b"\r\n")
+
+    def close(self):
+        for closable in (self.file, self.connection):
+            try:
+                closable.close()
+            except OSError:
+                pass
+
+
+class ScriptedServer:
+    """A server for what no rule of Smarthost can say: script(peer) holds each conversation, in a thread of its own."""
+
+    def __init__(self, certs, script):
+        self.certs, self.script = certs, script
+        self.lines, self.connections = [], 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.tls_port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __str__(self):
+        return f"scripted server on port {self.port}"
+
+    def say(self, number, who, octets):
+        self.lines.append(f"{number} {who}: {octets!r}")
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            connection.settimeout(TIMEOUT)
+            peer = Peer(self, self.connections, connection)
+            threading.Thread(target=self.converse, args=[peer], daemon=True).start()
+
+    def converse(self, peer):
+        try:
+            self.script(peer)
+        except (OSError, EOFError) as error:
+            self.say(peer.number, "=", repr(error).encode())
+        finally:
+            peer.close()
+
+    def transcript(self):
+        return "\n".join(self.lines)
+
+    def close(self):
+        self.listener.close()

@@ -1,0 +1,62 @@
+/*
+ * A session process as relayd sees it.  Three files share this: sessions.c starts
+ * and ends them, handout.c gives them messages, reports.c believes what they say,
+ * as far as it can be checked.
+ *
+ * A message belongs to a session from the hand-out to its END report.  If the
+ * socket closes in between, its outcome is unknown: it is in doubt, and the
+ * journal has said so since the hand-out.
+ */
+#ifndef RELAYD_SESSIONS_H
+#define RELAYD_SESSIONS_H
+
+#include "relayd/relayd.h"
+
+enum session_phase { SESSION_CONNECTING, SESSION_READY, SESSION_BUSY, SESSION_CLOSING };
+
+struct job {
+	uint32_t id;
+	struct index_entry *entry; /* NULL: no job */
+	struct message message;
+	struct results results;
+	uint8_t reported[ENVELOPE_RECIPIENTS_MAX / 8];
+};
+
+struct session {
+	struct watch watch; /* must be first */
+	struct session *next;
+	struct smarthost *host; /* NULL: its settings are no longer in force */
+	char name[300], host_name[256];
+	uint64_t idle_timeout;
+	enum settings_refused refused;
+	pid_t pid;
+	enum session_phase phase;
+	bool failed;       /* it has said why */
+	bool stopping;     /* it was told to stop */
+	unsigned done;     /* jobs */
+	int64_t idle_since;
+	struct job job;
+};
+
+/* Starts a process for h; a failure pauses h. */
+void session_start(struct relayd *r, struct smarthost *h);
+void session_set_phase(struct session *s, enum session_phase phase);
+/* Tells it to stop; it gets no more messages. */
+void session_stop(struct session *s);
+/* Its socket has closed: s is freed. */
+void session_end(struct relayd *r, struct session *s);
+/* It does what no session of ours does: killed, and s is freed. */
+void session_distrust(struct relayd *r, struct session *s, const char *why);
+
+/* reports.c: the socket is readable. */
+void session_packets_ready(struct relayd *r, struct watch *w);
+
+/* The job in hand is over. */
+void job_end(struct job *j);
+/* The message was not sent, and waits again; if it is blamed (the connection
+ * broke on it) again and again, others go first. */
+void job_unsent(struct relayd *r, struct session *s, bool blamed);
+/* Nobody knows whether it was sent. */
+void job_doubt(struct relayd *r, struct session *s, const char *why);
+
+#endif

@@ -1,0 +1,88 @@
+"""The tree itself: who includes whom, what is linked, what the house style rules out."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("POSTBAG_BUILD", TOP / "build"))
+ROOMS = ("base", "spool", "sendmail", "relayd")
+
+# Who may include whom, besides base/ and its own room.
+ALLOWED = {
+    "base": (),
+    "spool": (),
+    "sendmail": ("spool",),
+    "relayd": ("spool",),
+    "relayd/session": ("spool", "relayd/ipc.h"),
+}
+SESSION_ONLY = re.compile(r"gnutls|gsasl|idn2|seccomp|netdb\.h|arpa/inet|netinet/")
+
+
+def sources():
+    return sorted(p for room in ROOMS for p in (TOP / room).rglob("*.[ch]"))
+
+
+def room_of(path):
+    return str(path.parent.relative_to(TOP))
+
+
+def includes(path):
+    return re.findall(r'^#include ([<"])([^>"]+)[>"]', path.read_text(), re.M)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(TOP)))
+def test_file_includes_only_what_its_room_may_know(path):
+    room = room_of(path)
+    for kind, name in includes(path):
+        if kind == '"':
+            target = os.path.dirname(name)
+            assert target in (room, "base") or target in ALLOWED[room] or name in ALLOWED[room], name
+        elif room != "relayd/session":
+            assert not SESSION_ONLY.search(name), name
+
+
+@pytest.mark.parametrize("name", ["sendmail", "relayd", "spoolctl"])
+@pytest.mark.skipif(bool(os.environ.get("POSTBAG_SANITIZE")), reason="sanitizers link their own libraries")
+def test_program_links_libc_only(name):
+    out = subprocess.run(["readelf", "-d", BUILD / name], capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"NEEDED.*\[(.*)\]", out) == ["libc.so.6"]
+
+
+def test_no_call_that_the_style_rules_out():
+    banned = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|system|popen|alloca|setjmp|mmap)\s*\(")
+    found = [f"{p}:{m.group()}" for p in sources() for m in banned.finditer(p.read_text())]
+    assert not found
+
+
+def test_every_file_says_what_it_is_for():
+    silent = [str(p) for p in sources() if not p.read_text().startswith("/*\n * ")]
+    assert not silent
+
+
+def test_function_fits_on_a_page():
+    long = []
+    for path in sources():
+        start = None
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if line == "{":
+                start = number
+            elif line == "}" and start and number - start > 80:
+                long.append(f"{path}:{start}")
+    assert not long
+
+
+@pytest.mark.parametrize("page", sorted((TOP / "man").glob("*.[158]")), ids=lambda p: p.name)
+def test_manual_page_is_clean(page):
+    out = subprocess.run(["mandoc", "-Tlint", "-W", "warning", page], capture_output=True, text=True)
+    assert out.stdout == "" and out.returncode == 0
+
+
+def test_every_setting_is_documented():
+    page = (TOP / "man/postbag.conf.5").read_text()
+    names = re.findall(r'^\t\{ "(\w+)", ', (TOP / "base/settings.c").read_text(), re.M)
+    assert len(names) > 15
+    assert [n for n in names if not re.search(rf"^\.It Ic {n}\b", page, re.M)] == []
