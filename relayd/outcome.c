@@ -242,23 +242,36 @@ result_apply(struct attempt *a, const struct result *s, bool expired, enum setti
 	a->reason = s->text;
 }
 
-/* The journal lines of the deferred, when the time of the next attempt is known:
- * one each, since the replies may differ. */
+static bool
+is_deferred(const struct attempt *a, const struct result *s)
+{
+	return s->outcome != OUTCOME_DELIVERED && !index_is_finished(a->e, s->recipient);
+}
+
+/* The journal's words for the deferred, when the time of the next attempt is
+ * known: one line each if the replies differ, else one for all. */
 static void
 deferred_record(struct attempt *a, const struct results *results)
 {
-	bool any = false;
+	const struct result *first = NULL;
+	bool same = true;
 
 	for (size_t i = 0; i < results->count; i++) {
 		const struct result *s = &results->list[i];
 
-		if (s->outcome == OUTCOME_DELIVERED || index_is_finished(a->e, s->recipient))
+		if (!is_deferred(a, s))
 			continue;
-		queue_record(a->r, a->e, EVENT_DEFERRED, (long)s->recipient, s->code, s->text);
-		any = true;
+		if (first == NULL)
+			first = s;
+		same = same && s->code == first->code && strcmp(s->text, first->text) == 0;
 	}
-	if (!any)
-		queue_record(a->r, a->e, EVENT_DEFERRED, JOURNAL_ALL, a->code, a->reason);
+	if (first == NULL || same)
+		queue_record(a->r, a->e, EVENT_DEFERRED, JOURNAL_ALL,
+		    first == NULL ? a->code : first->code, first == NULL ? a->reason : first->text);
+	for (size_t i = 0; !same && i < results->count; i++)
+		if (is_deferred(a, &results->list[i]))
+			queue_record(a->r, a->e, EVENT_DEFERRED, (long)results->list[i].recipient,
+			    results->list[i].code, results->list[i].text);
 }
 
 static void

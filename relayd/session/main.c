@@ -257,9 +257,11 @@ jobs_run(struct session *s)
 			conversation_quit(c);
 			return;
 		}
-		if (job_run(s, &packet.job, fd, &stale))
+		if (job_run(s, &packet.job, fd, &stale) && !c->stream.stopping)
 			continue;
-		if (stale) {
+		if (c->stream.stopping) {
+			conversation_quit(c);
+		} else if (stale) {
 			closing(c->problem);
 		} else {
 			failed_report(c);

@@ -71,6 +71,7 @@ control_read(struct stream *s)
 
 	if (fd >= 0)
 		close(fd);
+	s->stopping = true;
 	if (r == 1 && packet.kind == IPC_STOP && s->last_reply) {
 		int64_t limit = clock_boot() + (int64_t)LAST_REPLY_WAIT;
 
@@ -78,7 +79,6 @@ control_read(struct stream *s)
 			s->deadline = limit;
 		return 0;
 	}
-	s->orphaned = r != 1;
 	return stream_fail(s, STREAM_STOPPED, "relayd is stopping");
 }
 

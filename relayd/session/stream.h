@@ -34,8 +34,8 @@ struct stream {
 	int64_t deadline; /* CLOCK_BOOTTIME */
 	uint64_t timeout; /* that each wait begins with */
 	enum stream_error error;
-	bool orphaned;     /* relayd is gone */
-	bool last_reply;   /* a stop waits (shortly) for the reply that is due */
+	bool stopping;     /* relayd wants an end, or is gone */
+	bool last_reply;   /* that end waits (shortly) for the reply that is due */
 	char problem[320]; /* in words */
 };
 

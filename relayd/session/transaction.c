@@ -422,6 +422,12 @@ transaction_run(struct transaction *t)
 
 	if (next_open(t, 0) == t->message->envelope.recipient_count)
 		return END_COMPLETE;
+	if (stream_has_input(&t->c->stream)) {
+		/* each reply must belong to a command */
+		stream_fail(&t->c->stream, STREAM_CLOSED, "the smarthost speaks out of turn");
+		broken(t);
+		return END_UNSENT;
+	}
 	if (small) {
 		enum content_result r = content_load(t->message, &whole);
 
