@@ -49,6 +49,12 @@ RELAYD = $(call objects,relayd)
 SESSION = $(call objects,relayd/session) $(BUILD)/obj/relayd/ipc.o
 SMARTHOST = $(call objects,tests/smarthost,tests/smarthost/testca.c)
 
+# Unit tests and fuzzers take what they need out of everything that is not a main.
+MAINS = sendmail/main.c relayd/main.c relayd/session/main.c spool/spoolctl.c
+LIBRARY = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out $(MAINS),$(wildcard \
+	base/*.c spool/*.c sendmail/*.c relayd/*.c relayd/session/*.c)))
+UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+
 PROGRAMS = $(BUILD)/sendmail $(BUILD)/relayd $(BUILD)/relayd-session $(BUILD)/spoolctl
 TEST_PROGRAMS = $(BUILD)/tests/smarthost $(BUILD)/tests/testca \
 	$(BUILD)/tests/floor $(BUILD)/tests/pairs
@@ -78,6 +84,16 @@ $(BUILD)/tests/testca: LDLIBS = -lgnutls
 
 $(BUILD)/tests/floor: $(BUILD)/obj/tests/bench/floor.o
 $(BUILD)/tests/pairs: $(BUILD)/obj/tests/bench/pairs.o
+
+$(BUILD)/tests/library.a: $(LIBRARY)
+	@rm -f $@
+	@ar rcs $@ $^
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/library.a
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,--as-needed -o $@ $^ $(SESSION_LIBS) -lcmocka
+# cmocka's macros convert freely
+$(BUILD)/obj/tests/unit/%.o: WARNINGS += -Wno-conversion -Wno-sign-conversion
 
 # --as-needed: sendmail and relayd link libc alone, and a test holds them to it
 $(PROGRAMS) $(TEST_PROGRAMS):
@@ -134,7 +150,7 @@ bench: all tests-build
 	@POSTBAG_BUILD=$(CURDIR)/$(BUILD) /usr/bin/python3 -B tests/bench/bench.py
 
 tests-build: $(TEST_PROGRAMS)
-unit-build:
+unit-build: $(UNIT_TESTS)
 
 clean:
 	rm -rf build

@@ -4,6 +4,7 @@
 #include "base/number.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 struct unit {
@@ -83,6 +84,22 @@ size_parse(const char *s, uint64_t min, uint64_t max, uint64_t *octets)
 	};
 
 	return unit_parse(s, units, min, max, octets);
+}
+
+char *
+duration_format(uint64_t usec, char dst[static DURATION_SIZE])
+{
+	static const struct unit units[] = {
+		{ "d", USEC_PER_DAY }, { "h", USEC_PER_HOUR }, { "m", USEC_PER_MIN },
+		{ "s", USEC_PER_SEC }, { "ms", USEC_PER_MS },
+	};
+	const struct unit *u = units;
+
+	/* up to 120 minutes are shown as minutes, and so on */
+	while (u->factor > USEC_PER_MS && usec < 2 * u->factor && usec != u->factor)
+		u++;
+	snprintf(dst, DURATION_SIZE, "%llu%s", (unsigned long long)(usec / u->factor), u->name);
+	return dst;
 }
 
 int

@@ -19,6 +19,10 @@ int duration_parse(const char *s, uint64_t min, uint64_t max, uint64_t *usec);
 /* Integer and optional K|M|G (powers of 1024); the result is in octets. */
 int size_parse(const char *s, uint64_t min, uint64_t max, uint64_t *octets);
 
+/* A duration for people: "500ms", "42s", "15m", "3h", "2d", cut to whole units. */
+#define DURATION_SIZE 32
+char *duration_format(uint64_t usec, char dst[static DURATION_SIZE]);
+
 /* yes|no */
 int bool_parse(const char *s, bool *value);
 

@@ -47,9 +47,10 @@ void
 job_doubt(struct relayd *r, struct session *s, const char *why)
 {
 	struct index_entry *e = s->job.entry;
+	char length[DURATION_SIZE];
 
-	log_warn("%.*s: in doubt: %s; retried in %llus", QUEUE_ID_LEN, e->name, why,
-	    (unsigned long long)(r->settings.in_doubt_interval / USEC_PER_SEC));
+	log_warn("%.*s: in doubt: %s; retried in %s", QUEUE_ID_LEN, e->name, why,
+	    duration_format(r->settings.in_doubt_interval, length));
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, why);
 	queue_wait(r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
 	job_end(&s->job);

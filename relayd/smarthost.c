@@ -53,7 +53,7 @@ smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault, cons
 {
 	const struct settings *s = &r->settings;
 	uint64_t first = pauses[fault].first, max = pauses[fault].max, pause;
-	char shown[sizeof(h->problem)];
+	char shown[sizeof(h->problem)], length[DURATION_SIZE];
 
 	if (first == 0) {
 		first = s->reconnect_first;
@@ -69,8 +69,8 @@ smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault, cons
 	h->credential = fault == FAULT_CREDENTIAL;
 	text_copy_printable(shown, sizeof(shown), problem, strlen(problem));
 	if (strcmp(shown, h->problem) != 0)
-		log_warn("smarthost=%s paused=%llus reason=\"%s\"", h->name,
-		    (unsigned long long)(pause / USEC_PER_SEC), shown);
+		log_warn("smarthost=%s paused=%s reason=\"%s\"", h->name,
+		    duration_format(pause, length), shown);
 	memcpy(h->problem, shown, sizeof(shown));
 }
 

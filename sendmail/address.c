@@ -26,6 +26,7 @@ struct parser {
 	struct lexer lexer;
 	enum token token;
 	struct buf address; /* the words so far, joined */
+	bool any;           /* there are some, even if they were too long to keep */
 	bool joined;        /* they can be one address: no gap except around '.' and '@' */
 	bool at;            /* an '@' has been seen */
 	size_t local_end;
@@ -63,11 +64,13 @@ comment_skip(struct lexer *l)
 static bool
 quoted_skip(struct lexer *l, char end)
 {
+	size_t start = l->at;
+
 	for (l->at++; l->at < l->len && l->text[l->at] != end; l->at++)
 		if (l->text[l->at] == '\\')
 			l->at++;
 	l->at++;
-	return l->at <= l->len;
+	return l->at <= l->len && memchr(l->text + start, '\0', l->at - start) == NULL;
 }
 
 static bool
@@ -92,10 +95,10 @@ lexer_next(struct lexer *l)
 		return END;
 	switch (l->text[l->at]) {
 	case '"':
-		return quoted_skip(l, '"') ? WORD : lexer_fail(l, "a quotation does not end");
+		return quoted_skip(l, '"') ? WORD : lexer_fail(l, "a quotation does not end, or contains a NUL octet");
 	case '[':
 		return quoted_skip(l, ']') ? LITERAL
-		                           : lexer_fail(l, "an address in brackets does not end");
+		                           : lexer_fail(l, "an address in brackets does not end, or contains a NUL octet");
 	case '<':
 	case '>':
 	case '@':
@@ -134,6 +137,7 @@ static void
 words_reset(struct parser *p)
 {
 	buf_reset(&p->address);
+	p->any = false;
 	p->joined = true;
 	p->at = false;
 	p->local_end = 0;
@@ -153,6 +157,7 @@ word_add(struct parser *p)
 	const char *s = l->text + l->start;
 	size_t n = l->at - l->start;
 
+	p->any = true;
 	if (p->address.len > 0 && l->gap && *s != '@' && *s != '.' && last(&p->address) != '@' &&
 	    last(&p->address) != '.')
 		p->joined = false;
@@ -217,7 +222,7 @@ angle_parse(struct parser *p)
 	if (!is_special(p, '>'))
 		return fail(p, "the > behind an address is missing");
 	advance(p);
-	return p->address.len == 0 ? 0 : mailbox_end(p);
+	return p->any ? mailbox_end(p) : 0;
 }
 
 static bool
@@ -249,7 +254,7 @@ element_parse(struct parser *p)
 			words_reset(p);
 			advance(p);
 		} else if (is_end_of_element(p)) {
-			return angle || p->address.len == 0 ? 0 : mailbox_end(p);
+			return angle || !p->any ? 0 : mailbox_end(p);
 		} else {
 			return fail(p, "it has a character where none belongs");
 		}

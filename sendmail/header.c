@@ -86,15 +86,15 @@ header_read(struct header *h, struct input *in, struct piece *first)
 	int r;
 
 	*h = (struct header){ .text = BUF_INIT(HEADER_OCTETS_MAX) };
+	/* what a line is cannot be told from a part of its field name */
+	in->whole_lines = true;
 	while ((r = input_next(in, first)) > 0) {
 		size_t start = h->text.len;
 
 		if (first->begins_line)
 			kind = line_kind(h, first);
-		if (kind == LINE_EMPTY)
-			return 0;
-		if (kind == LINE_BODY)
-			return 1;
+		if (kind == LINE_EMPTY || kind == LINE_BODY)
+			break;
 		if (kind == LINE_MBOX)
 			continue;
 		if (line_add(h, first) < 0 ||
@@ -103,9 +103,10 @@ header_read(struct header *h, struct input *in, struct piece *first)
 			return -1;
 		h->fields[h->count - 1].len = h->text.len - h->fields[h->count - 1].start;
 	}
+	in->whole_lines = false;
 	if (r < 0)
 		errno = in->error;
-	return r;
+	return r > 0 ? kind == LINE_BODY : r;
 }
 
 void

@@ -95,7 +95,7 @@ input_next(struct input *in, struct piece *p)
 			return piece_give(in, p, shown, have, true);
 		}
 		/* a start of line that may be the dot is not given away yet */
-		if (shown > 0 && (in->within_line || shown > 1))
+		if (!in->whole_lines && shown > 0 && (in->within_line || shown > 1))
 			return piece_give(in, p, shown, shown, false);
 		if (have == CHUNK)
 			return piece_give(in, p, have, have, false);

@@ -12,6 +12,7 @@
 struct input {
 	int fd;
 	bool ignore_dots;
+	bool whole_lines; /* a piece ends within a line only if the chunk is full */
 	bool within_line; /* the last piece did not end its line */
 	bool ended;       /* the end of the file, or the dot */
 	bool dot;         /* it was a dot */

@@ -248,6 +248,13 @@ set_envid(struct options *o, char letter, const char *value)
 	return 0;
 }
 
+/* As sendmail 8 reads a switch: nothing, true and yes turn it on. */
+static bool
+is_true(const char *value)
+{
+	return *value == '\0' || strchr("tTyY", *value) != NULL;
+}
+
 /* -o with its one-letter options. */
 static int
 set_option(struct options *o, char letter, const char *value)
@@ -255,7 +262,7 @@ set_option(struct options *o, char letter, const char *value)
 	(void)letter;
 	switch (value[0]) {
 	case 'i':
-		o->ignore_dots = true;
+		o->ignore_dots = is_true(value + 1);
 		return 0;
 	case 'Q':
 		return fail(o, "option -oQ: the queue is where postbag.conf says");
@@ -271,7 +278,7 @@ set_long(struct options *o, char letter, const char *value)
 	if (strncasecmp(value, "QueueDirectory", 14) == 0)
 		return fail(o, "option -OQueueDirectory: the queue is where postbag.conf says");
 	if (strncasecmp(value, "IgnoreDots", 10) == 0)
-		o->ignore_dots = true;
+		o->ignore_dots = is_true(value + 10 + strspn(value + 10, " ="));
 	return 0;
 }
 

@@ -215,7 +215,9 @@ notify_parse(char *value, unsigned *notify)
 			return fail(EINVAL);
 		*notify |= notify_words[i].bit;
 	}
-	return 0;
+	/* RFC 3461 section 4.1: NEVER stands alone */
+	return *notify == 0 || ((*notify & NOTIFY_NEVER) && *notify != NOTIFY_NEVER) ? fail(EINVAL)
+	                                                                               : 0;
 }
 
 static int

@@ -14,6 +14,7 @@
 #include "spool/envelope.h"
 
 #define BUCKETS_FIRST 64
+#define ELAPSED_MAX (UINT64_C(100) * 365 * 86400 * 1000) /* ms */
 #define MORE_WORDS (ENVELOPE_RECIPIENTS_MAX / 64)
 
 static const char *const state_names[] = {
@@ -240,7 +241,8 @@ index_apply(void *context, const struct journal_record *r, off_t at)
 	case EVENT_DEFERRED:
 		e->state = STATE_DEFERRED;
 		e->attempts = r->attempts;
-		e->first = clock_boot() - (int64_t)(r->elapsed * 1000);
+		e->first = clock_boot() -
+		    (int64_t)(r->elapsed > ELAPSED_MAX ? ELAPSED_MAX : r->elapsed) * 1000;
 		e->due = due_after(r->time, r->pause * 1000);
 		break;
 	case EVENT_HELD:

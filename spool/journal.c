@@ -142,6 +142,7 @@ lines_read(int fd, journal_reader *reader, void *context, off_t *end, size_t *da
 {
 	struct buf b = BUF_INIT(READ_CHUNK + LINE_MAX_OCTETS);
 	struct journal_record r;
+	off_t at = 0; /* of `line` */
 	ssize_t n = 1;
 
 	*end = 0;
@@ -156,16 +157,17 @@ lines_read(int fd, journal_reader *reader, void *context, off_t *end, size_t *da
 		while ((stop = memchr(line, '\n', b.len - (size_t)(line - b.data))) != NULL) {
 			*stop = '\0';
 			if (record_parse(line, (size_t)(stop - line), &r))
-				reader(context, &r, *end);
+				reader(context, &r, at);
 			else
 				++*damaged;
-			*end += stop + 1 - line;
+			at += stop + 1 - line;
 			line = stop + 1;
+			*end = at;
 		}
 		if (b.len - (size_t)(line - b.data) >= LINE_MAX_OCTETS) {
-			/* no line is that long: skip what is there */
+			/* no line is that long: skip what is there, up to a line end */
 			++*damaged;
-			*end += (off_t)(b.len - (size_t)(line - b.data));
+			at += (off_t)(b.len - (size_t)(line - b.data));
 			line = b.data + b.len;
 		}
 		buf_consume(&b, (size_t)(line - b.data));

@@ -231,7 +231,7 @@ listing_message(int fd, const struct index_entry *e, int queue_fd, int journal,
 {
 	struct listing l = listing_begin(fd, queue_fd, journal, pause);
 	char name[NAME_LEN + 1];
-	struct message m;
+	struct message m = { .fd = -1 };
 	int r = entry_add(&l, e);
 
 	memcpy(name, e->name, NAME_LEN);
@@ -239,8 +239,8 @@ listing_message(int fd, const struct index_entry *e, int queue_fd, int journal,
 	if (r == 0 && message_open(&m, queue_fd, name) == MESSAGE_OK) {
 		buf_addf(&l.out, LABEL "%s\n\n", "file", name);
 		r = content_add(&l, &m);
-		message_close(&m);
 	}
+	message_close(&m);
 	if (r == 0)
 		r = flush(&l);
 	buf_free(&l.out);

@@ -86,10 +86,12 @@ message_open_fd(struct message *m, int fd)
 
 	*m = (struct message){ .fd = fd };
 	envelope_init(&m->envelope);
-	if (lseek(fd, 0, SEEK_SET) < 0 || fstat(fd, &st) < 0)
+	if (fstat(fd, &st) < 0)
 		return MESSAGE_ERROR;
 	if (!S_ISREG(st.st_mode))
 		return corrupt(m, "it is not a regular file");
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return MESSAGE_ERROR;
 	if (st.st_nlink > 1)
 		return corrupt(m, "it has another name (a hard link)");
 	if (st.st_size == 0)

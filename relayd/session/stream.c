@@ -87,6 +87,7 @@ stream_wait(struct stream *s, short events)
 {
 	struct pollfd fds[2] = { { .fd = s->fd, .events = events },
 		{ .fd = s->control, .events = POLLIN } };
+	char length[DURATION_SIZE];
 
 	for (;;) {
 		int64_t left = s->deadline - clock_boot();
@@ -102,8 +103,8 @@ stream_wait(struct stream *s, short events)
 		if (fds[0].revents != 0)
 			return 0;
 		if (n == 0 && clock_boot() >= s->deadline)
-			return stream_fail(s, STREAM_TIMEOUT, "no answer within %llu s",
-			    (unsigned long long)(s->timeout / USEC_PER_SEC));
+			return stream_fail(s, STREAM_TIMEOUT, "no answer within %s",
+			    duration_format(s->timeout, length));
 	}
 }
 
