@@ -329,6 +329,11 @@ content_send(struct transaction *t, const struct buf *whole)
 		broken(t);
 		return r == CONTENT_CORRUPT ? STEP_CORRUPT : STEP_UNSENT;
 	}
+	if (r == CONTENT_OK && stream_has_input(&c->stream)) {
+		/* before the end of the data: a refusal, or somebody's trick */
+		stream_fail(&c->stream, STREAM_CLOSED, "the smarthost answers before the end");
+		r = CONTENT_BROKEN;
+	}
 	if (r == CONTENT_BROKEN || content_end(&c->stream, &dots) < 0 ||
 	    stream_flush(&c->stream) < 0)
 		return content_broken(t);
@@ -339,6 +344,12 @@ content_send(struct transaction *t, const struct buf *whole)
 		return STEP_DOUBT;
 	}
 	c->stream.last_reply = false;
+	if (c->reply.code < 400 && c->reply.code >= 300) {
+		stream_fail(&c->stream, STREAM_PROTOCOL,
+		    "the smarthost answers %u to a whole message", c->reply.code);
+		broken(t);
+		return STEP_DOUBT;
+	}
 	return end_answered(t);
 }
 
