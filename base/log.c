@@ -88,6 +88,17 @@ log_line(enum log_level level, int error, const char *fmt, va_list ap)
 	errno = saved;
 }
 
+char *
+log_quote(const char *text, char dst[static LOG_VALUE_SIZE])
+{
+	snprintf(dst, LOG_VALUE_SIZE - 1, "\"%s", text);
+	for (char *s = dst + 1; *s != '\0'; s++)
+		if (*s == '"')
+			*s = '\'';
+	memcpy(dst + strlen(dst), "\"", 2);
+	return dst;
+}
+
 #define LOG_FUNCTION(name, level, error)         \
 	void name(const char *fmt, ...)          \
 	{                                        \

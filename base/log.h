@@ -22,6 +22,10 @@ void log_to_syslog(const char *ident);
 /* Lines go to a function of the caller's. */
 void log_to_sink(log_sink *sink, void *context);
 
+/* text as the value of a key=value pair: in quotes, those within it made single. */
+#define LOG_VALUE_SIZE 700
+char *log_quote(const char *text, char dst[static LOG_VALUE_SIZE]);
+
 #define LOG_FORMAT __attribute__((format(printf, 1, 2)))
 void log_info(const char *fmt, ...) LOG_FORMAT;
 void log_warn(const char *fmt, ...) LOG_FORMAT;

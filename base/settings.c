@@ -13,6 +13,7 @@
 #include "base/conf.h"
 #include "base/number.h"
 
+#define WORDS_MAX 500          /* octets; the session's fields hold them */
 #define ERRORS_MAX (64 << 10) /* octets */
 
 enum type { PATH, NAME, WORDS, DURATION, SIZE, NUMBER, BOOL, CHOICE, FUNCTION };
@@ -37,7 +38,7 @@ struct setting {
 	setting_function *function;
 };
 
-static setting_function set_retry, set_reconnect, set_password;
+static setting_function set_retry, set_reconnect, set_password, set_auth;
 
 #define S(member) offsetof(struct settings, member)
 #define H(member) offsetof(struct settings_smarthost, member)
@@ -62,7 +63,7 @@ static const struct setting host_settings[] = {
 static const struct setting smarthost_settings[] = {
 	{ "user", WORDS, H(user), 0, 0, NULL, NULL, NULL },
 	{ "password", FUNCTION, 0, 0, 0, NULL, NULL, set_password },
-	{ "auth", WORDS, H(auth), 0, 0, NULL, NULL, NULL },
+	{ "auth", FUNCTION, 0, 0, 0, NULL, NULL, set_auth },
 	{ "tls", CHOICE, H(tls), 0, 0, "required", "required opportunistic none", NULL },
 	{ "tls_trust_file", PATH, H(tls_trust_file), 0, 0, NULL, NULL, NULL },
 	{ "insecure_auth", BOOL, H(insecure_auth), 0, 0, "no", NULL, NULL },
@@ -137,6 +138,8 @@ set_string(struct parser *p, const struct setting *setting, char **place)
 		fail(p, "a value is missing");
 	else if (setting->type == PATH && (*value != '/' || strlen(value) >= PATH_MAX))
 		fail(p, "must be an absolute path");
+	else if (setting->type == WORDS && strlen(value) > WORDS_MAX)
+		fail(p, "must not be longer than 500 octets");
 	else if (setting->type == NAME && (!is_name(value) || strlen(value) > 255))
 		fail(p, "must be a name of at most 255 letters, digits, '.', '-' and '_'");
 	else
@@ -243,14 +246,48 @@ set_password(struct parser *p)
 		string_set(p, &p->smarthost->password, value);
 }
 
+/* What relayd-session can do, so that a name it does not know is found here. */
+static void
+set_auth(struct parser *p)
+{
+	static const char *const known[] = { "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN" };
+	const char *word = p->line.value;
+	size_t count = 0;
+
+	while (*word != '\0') {
+		size_t n = strcspn(word, " \t"), i = 0;
+
+		while (i < 4 && (strlen(known[i]) != n || strncasecmp(word, known[i], n) != 0))
+			i++;
+		if (i == 4 || ++count > 4) {
+			fail(p, "must name mechanisms out of SCRAM-SHA-256, SCRAM-SHA-1, PLAIN and "
+			        "LOGIN, the preferred one first");
+			return;
+		}
+		word += n;
+		word += strspn(word, " \t");
+	}
+	if (count == 0)
+		fail(p, "a value is missing");
+	else
+		string_set(p, &p->smarthost->auth, p->line.value);
+}
+
+static bool
+is_address_literal(const char *s)
+{
+	return *s != '\0' && s[strspn(s, "0123456789abcdefABCDEF:.")] == '\0';
+}
+
 /* HOST, ADDRESS or [ADDRESS], with an optional :PORT.  Cuts text. */
 static bool
 host_and_port(char *text, char **host, char **port)
 {
+	bool bracketed = *text == '[';
 	char *end;
 
 	*host = text;
-	if (*text == '[') {
+	if (bracketed) {
 		*host = text + 1;
 		end = strchr(text, ']');
 		if (end == NULL)
@@ -266,7 +303,8 @@ host_and_port(char *text, char **host, char **port)
 	} else if (*end != '\0') {
 		return false;
 	}
-	return **host != '\0' && strlen(*host) <= 255;
+	return **host != '\0' && strlen(*host) <= 255 &&
+	    (bracketed ? is_address_literal(*host) : is_name(*host));
 }
 
 static void
@@ -467,6 +505,7 @@ settings_free(struct settings *s)
 		free(h->uri);
 		free(h->host);
 		free(h->password);
+		free(h->auth);
 	}
 	strings_free(host_settings, s);
 	free(s->smarthosts);

@@ -10,7 +10,7 @@
 
 #include "base/buf.h"
 
-/* Appends src to b.  Kept as they are: printable ASCII and well-formed UTF-8
+/* Appends src to b.  Kept as they are: tabs, printable ASCII and well-formed UTF-8
  * (RFC 3629) other than control, bidirectional and other format characters.
  * Returns 0 or -1 as buf_append(). */
 int text_add_printable(struct buf *b, const char *src, size_t len);

@@ -27,7 +27,8 @@ bounce_address(const struct envelope *e)
 const char *
 bounce_status(unsigned code, const char *text, char dst[static BOUNCE_STATUS_SIZE])
 {
-	const char *s = text + strspn(text, "0123456789");
+	/* "550 5.1.1 …", or "4.4.7 …" where the reason is ours */
+	const char *s = strspn(text, "0123456789") == 3 ? text + 3 : text;
 	unsigned class, subject, detail;
 	int end = 0;
 

@@ -228,8 +228,12 @@ removal(struct relayd *r, const struct client *c, const char *id)
 	}
 	memcpy(name, e->name, NAME_LEN);
 	name[NAME_LEN] = '\0';
-	log_info("%.*s: status=removed uid=%u", QUEUE_ID_LEN, name, (unsigned)c->uid);
 	queue_record(r, e, EVENT_REMOVED, JOURNAL_ALL, 0, "");
+	if (journal_commit(&r->journal, true) < 0) {
+		refuse(c, EX_TEMPFAIL, "the journal cannot be written: %s", strerror(errno));
+		return;
+	}
+	log_info("%.*s: status=removed uid=%u", QUEUE_ID_LEN, name, (unsigned)c->uid);
 	queue_finish(
 	    r, e, fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
 	answer(c, "ok\n");

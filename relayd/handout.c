@@ -103,11 +103,13 @@ static void
 session_want(struct relayd *r, int64_t now)
 {
 	int64_t until;
+	size_t backlog;
 	struct smarthost *h = smarthost_choose(r, now, &until);
 
 	if (h == NULL || h->connecting > 0 || h->sessions >= h->settings->connections)
 		return;
-	if (h->sessions == 0 || r->heap.count >= BACKLOG_PER_SESSION * h->sessions)
+	backlog = BACKLOG_PER_SESSION * h->sessions;
+	if (backlog == 0 || heap_count_due(&r->heap, now, backlog) == backlog)
 		session_start(r, h);
 }
 

@@ -92,3 +92,21 @@ heap_top(const struct heap *h)
 {
 	return h->count == 0 ? NULL : h->entries[1];
 }
+
+/* Those that are due hang together below the top. */
+static size_t
+count_due(const struct heap *h, size_t at, int64_t now, size_t limit)
+{
+	size_t n = 1;
+
+	if (at > h->count || limit == 0 || h->entries[at]->due > now)
+		return 0;
+	n += count_due(h, 2 * at, now, limit - n);
+	return n + count_due(h, 2 * at + 1, now, limit - n);
+}
+
+size_t
+heap_count_due(const struct heap *h, int64_t now, size_t limit)
+{
+	return count_due(h, 1, now, limit);
+}

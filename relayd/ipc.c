@@ -52,6 +52,27 @@ packet_size(uint32_t kind)
 	}
 }
 
+/* The descriptor that came along; more than one belong to no packet of ours. */
+static int
+descriptor_take(struct msghdr *msg)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+	int fds[8];
+	size_t n;
+
+	if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return -1;
+	n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	n = n < 8 ? n : 8;
+	memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+	if (n == 1)
+		return fds[0];
+	while (n-- > 0)
+		close(fds[n]);
+	msg->msg_flags |= MSG_CTRUNC;
+	return -1;
+}
+
 int
 ipc_receive(int socket, union ipc_packet *packet, int *fd)
 {
@@ -64,7 +85,6 @@ ipc_receive(int socket, union ipc_packet *packet, int *fd)
 		.msg_iovlen = 1,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control.space) };
-	struct cmsghdr *c;
 	ssize_t n;
 
 	*fd = -1;
@@ -73,10 +93,7 @@ ipc_receive(int socket, union ipc_packet *packet, int *fd)
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return (int)n;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+	*fd = descriptor_take(&msg);
 	if ((size_t)n >= sizeof(packet->kind) && (size_t)n == packet_size(packet->kind) &&
 	    (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
 		return 1;

@@ -80,9 +80,10 @@ static void
 reload(struct relayd *r)
 {
 	struct settings next;
+	struct smarthost *smarthosts;
 
 	r->reload = false;
-	if (settings_load(&next, r->settings.path) < 0) {
+	if (settings_load(&next, r->settings.path) < 0 || (smarthosts = smarthosts_make(&next)) == NULL) {
 		log_error("the configuration has errors; the old settings stay in force");
 		settings_free(&next);
 		return;
@@ -99,11 +100,14 @@ reload(struct relayd *r)
 	next.runtime_directory = r->settings.runtime_directory;
 	next.user = r->settings.user;
 	r->settings.spool_directory = r->settings.runtime_directory = r->settings.user = NULL;
+	/* sessions keep nothing of the old ones */
 	sessions_stop(r);
+	free(r->smarthosts);
 	settings_free(&r->settings);
 	r->settings = next;
+	r->smarthosts = smarthosts;
+	r->smarthost_count = next.smarthost_count;
 	names_set(r);
-	smarthosts_load(r);
 	r->index.in_doubt_interval = r->settings.in_doubt_interval;
 	r->next_expiry = 0;
 	log_info("configuration read: %zu smarthosts", r->smarthost_count);
@@ -292,7 +296,9 @@ run(struct relayd *r, bool to_stderr)
 	if (code != 0)
 		return code;
 	names_set(r);
-	if (loop_open(r) < 0 || queue_open(r) < 0 || smarthosts_load(r) < 0 || control_open(r) < 0)
+	r->smarthosts = smarthosts_make(&r->settings);
+	r->smarthost_count = r->settings.smarthost_count;
+	if (r->smarthosts == NULL || loop_open(r) < 0 || queue_open(r) < 0 || control_open(r) < 0)
 		return EX_TEMPFAIL;
 	if (!to_stderr)
 		log_to_syslog("relayd");

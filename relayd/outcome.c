@@ -76,8 +76,10 @@ static void
 recipient_log(const struct attempt *a, const struct recipient *to, const char *what,
     const char *reason)
 {
-	log_info("%.*s: to=<%s> status=%s reason=\"%s\"", QUEUE_ID_LEN, a->e->name, to->address,
-	    what, reason);
+	char quoted[LOG_VALUE_SIZE];
+
+	log_info("%.*s: to=<%s> status=%s reason=%s", QUEUE_ID_LEN, a->e->name, to->address, what,
+	    log_quote(reason, quoted));
 }
 
 static void
@@ -98,7 +100,8 @@ recipient_refused(struct attempt *a, uint32_t i, unsigned code, const char *text
 	const struct recipient *to = &a->m->envelope.recipients[i];
 	size_t n = a->bounced_count;
 
-	if (to->notify & NOTIFY_NEVER && bounce_address(&a->m->envelope) != NULL) {
+	/* RFC 3461 section 4.1: whoever names other events does not want this one */
+	if (to->notify != 0 && (to->notify & NOTIFY_FAILURE) == 0 && bounce_address(&a->m->envelope) != NULL) {
 		recipient_log(a, to, "dropped", text);
 		recipient_done(a, i, EVENT_DROPPED, code, text);
 		return;
@@ -142,9 +145,11 @@ bounce(struct attempt *a, const char *smarthost)
 		return;
 	}
 	for (size_t i = 0; i < a->bounced_count; i++) {
-		log_info("%.*s: to=<%s> status=bounced bounce=%.*s reason=\"%s\"", QUEUE_ID_LEN,
+		char quoted[LOG_VALUE_SIZE];
+
+		log_info("%.*s: to=<%s> status=bounced bounce=%.*s reason=%s", QUEUE_ID_LEN,
 		    a->e->name, a->bounced[i].recipient->address, QUEUE_ID_LEN, name.text,
-		    a->bounced[i].text);
+		    log_quote(a->bounced[i].text, quoted));
 		recipient_done(a, a->indices[i], EVENT_BOUNCED, a->bounced[i].code,
 		    a->bounced[i].text);
 	}
@@ -212,15 +217,33 @@ attempt_fini(struct attempt *a)
 	free(a->indices);
 }
 
+/* The lifetime is over: what was refused for now is refused for good; what stood
+ * in the way last is worth telling. */
 static void
-result_apply(struct attempt *a, const struct result *s, bool expired, enum settings_refused refused)
+result_expire(struct result *s)
+{
+	char *text = NULL;
+
+	if (s->outcome != OUTCOME_DEFERRED)
+		return;
+	s->outcome = OUTCOME_REFUSED;
+	s->code = 0;
+	if (asprintf(&text, "%s%s%s", EXPIRED_TEXT, *s->text == '\0' ? "" : "; the last answer: ",
+	        s->text) < 0)
+		return;
+	free(s->text);
+	s->text = text;
+}
+
+static void
+result_apply(struct attempt *a, const struct result *s, enum settings_refused refused)
 {
 	const struct recipient *to = &a->m->envelope.recipients[s->recipient];
 	enum ipc_outcome outcome = s->outcome;
 
-	if (outcome == OUTCOME_SENDER_REFUSED && refused == REFUSED_BOUNCE)
-		outcome = OUTCOME_REFUSED;
-	if (outcome == OUTCOME_DEFERRED && expired)
+	/* a bounce has no sender that our settings could change */
+	if (outcome == OUTCOME_SENDER_REFUSED &&
+	    (refused == REFUSED_BOUNCE || *a->m->envelope.sender == '\0'))
 		outcome = OUTCOME_REFUSED;
 	switch (outcome) {
 	case OUTCOME_DELIVERED:
@@ -275,15 +298,18 @@ deferred_record(struct attempt *a, const struct results *results)
 }
 
 static void
-attempt_run(struct attempt *a, const struct results *results, bool expired,
+attempt_run(struct attempt *a, struct results *results, bool expired,
     enum settings_refused refused, const char *smarthost)
 {
 	struct relayd *r = a->r;
 	struct index_entry *e = a->e;
 	char name[NAME_LEN];
 
-	for (size_t i = 0; i < results->count; i++)
-		result_apply(a, &results->list[i], expired, refused);
+	for (size_t i = 0; i < results->count; i++) {
+		if (expired)
+			result_expire(&results->list[i]);
+		result_apply(a, &results->list[i], refused);
+	}
 	bounce(a, smarthost);
 	memcpy(name, e->name, NAME_LEN);
 	conclude(a);
@@ -294,7 +320,7 @@ attempt_run(struct attempt *a, const struct results *results, bool expired,
 
 void
 outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
-    const struct results *results, enum settings_refused refused, const char *smarthost)
+    struct results *results, enum settings_refused refused, const char *smarthost)
 {
 	struct attempt a;
 
@@ -320,10 +346,16 @@ void
 outcome_expire(struct relayd *r, struct index_entry *e)
 {
 	struct results results = { .count = 0 };
+	struct journal_record last;
+	struct buf text = BUF_INIT(0);
+	const char *reason = "";
 	char name[NAME_LEN + 1];
 	struct attempt a;
 	struct message m;
 	int error = 0;
+
+	if (e->reason >= 0 && journal_read_at(r->journal.fd, e->reason, &last, &text) == 0)
+		reason = last.text;
 
 	memcpy(name, e->name, NAME_LEN);
 	name[NAME_LEN] = '\0';
@@ -331,12 +363,13 @@ outcome_expire(struct relayd *r, struct index_entry *e)
 		for (size_t i = 0; i < m.envelope.recipient_count; i++)
 			if (!index_is_finished(e, i))
 				error |= results_add(
-				    &results, (uint32_t)i, OUTCOME_REFUSED, 0, EXPIRED_TEXT);
+				    &results, (uint32_t)i, OUTCOME_DEFERRED, 0, reason);
 		error |= attempt_init(&a, r, e, &m);
 		if (error == 0)
 			attempt_run(&a, &results, true, REFUSED_BOUNCE, "");
 		attempt_fini(&a);
 	}
 	results_free(&results);
+	buf_free(&text);
 	message_close(&m);
 }

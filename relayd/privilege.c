@@ -77,7 +77,8 @@ privilege_settle(struct relayd *r)
 	code = runtime_directory_make(s->runtime_directory, pw);
 	if (code != 0)
 		return code;
-	if (spool_open(&r->spool, s->spool_directory, s->user, 0) < 0) {
+	/* bounces may use the space that submissions leave */
+	if (spool_open(&r->spool, s->spool_directory, s->user, 1) < 0) {
 		log_error("%s", r->spool.problem);
 		return EX_TEMPFAIL;
 	}

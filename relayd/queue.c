@@ -62,11 +62,13 @@ queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state,
 	enum journal_event event = state == STATE_HELD ? EVENT_HELD
 	    : state == STATE_FAILED                    ? EVENT_FAILED
 	                                               : EVENT_CORRUPT;
+	char quoted[LOG_VALUE_SIZE];
 
 	heap_remove(&r->heap, e);
 	e->state = (uint8_t)state;
 	queue_record(r, e, event, JOURNAL_ALL, code, reason);
-	log_error("%.*s: %s: %s", QUEUE_ID_LEN, e->name, index_state_name(state), reason);
+	log_error("%.*s: status=%s reason=%s", QUEUE_ID_LEN, e->name, index_state_name(state),
+	    log_quote(reason, quoted));
 }
 
 void

@@ -135,7 +135,7 @@ void results_free(struct results *s);
  * delivered, bounced, deferred, held or failed.  refused says what a refused
  * sender means; smarthost is the host that gave the replies. */
 void outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
-    const struct results *results, enum settings_refused refused, const char *smarthost);
+    struct results *results, enum settings_refused refused, const char *smarthost);
 
 /* Bounces all that is not finished of a message that is too old. */
 void outcome_expire(struct relayd *r, struct index_entry *e);
@@ -146,9 +146,9 @@ bool outcome_is_expired(const struct relayd *r, const struct index_entry *e);
 
 /* ---- sessions.c and smarthost.c ------------------------------------------- */
 
-/* Makes the smarthosts from the settings; all sessions of earlier ones end after
- * the message in flight.  0 or -1. */
-int smarthosts_load(struct relayd *r);
+/* The smarthosts of the settings, which they refer to; NULL if there is no
+ * memory.  The caller frees the array. */
+struct smarthost *smarthosts_make(const struct settings *s);
 /* It failed: it pauses. */
 void smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault,
     const char *problem);

@@ -47,10 +47,10 @@ void
 job_doubt(struct relayd *r, struct session *s, const char *why)
 {
 	struct index_entry *e = s->job.entry;
-	char length[DURATION_SIZE];
+	char length[DURATION_SIZE], quoted[LOG_VALUE_SIZE];
 
-	log_warn("%.*s: in doubt: %s; retried in %s", QUEUE_ID_LEN, e->name, why,
-	    duration_format(r->settings.in_doubt_interval, length));
+	log_warn("%.*s: status=in-doubt retry=%s reason=%s", QUEUE_ID_LEN, e->name,
+	    duration_format(r->settings.in_doubt_interval, length), log_quote(why, quoted));
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, why);
 	queue_wait(r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
 	job_end(&s->job);
@@ -112,13 +112,14 @@ end_reported(struct relayd *r, struct session *s, const struct ipc_report *p)
 static void
 report_apply(struct relayd *r, struct session *s, struct ipc_report *p)
 {
-	char text[sizeof(p->text)];
+	char text[sizeof(p->text)], quoted[LOG_VALUE_SIZE];
 
 	text_copy_printable(text, sizeof(text), p->text, strlen(p->text));
 	memcpy(p->text, text, sizeof(text));
 	switch ((enum ipc_report_type)p->type) {
 	case REPORT_READY:
-		log_info("smarthost=%s session=%d connected=\"%s\"", s->name, (int)s->pid, text);
+		log_info("smarthost=%s session=%d connected=%s", s->name, (int)s->pid,
+		    log_quote(text, quoted));
 		if (s->phase == SESSION_CONNECTING)
 			session_set_phase(s, SESSION_READY);
 		s->idle_since = clock_boot();
@@ -138,7 +139,8 @@ report_apply(struct relayd *r, struct session *s, struct ipc_report *p)
 		session_stop(s);
 		break;
 	case REPORT_CLOSING:
-		log_info("smarthost=%s session=%d closed=\"%s\"", s->name, (int)s->pid, text);
+		log_info("smarthost=%s session=%d closed=%s", s->name, (int)s->pid,
+		    log_quote(text, quoted));
 		session_stop(s);
 		/* told to stop by its own wish: an early end still counts as a failure */
 		s->stopping = s->done > 0;

@@ -26,15 +26,14 @@ static const struct {
 	[FAULT_QUOTA] = { USEC_PER_HOUR, 4 * USEC_PER_HOUR },
 };
 
-int
-smarthosts_load(struct relayd *r)
+struct smarthost *
+smarthosts_make(const struct settings *s)
 {
-	const struct settings *s = &r->settings;
 	struct smarthost *all = calloc(s->smarthost_count + 1, sizeof(*all));
 	struct buf name = BUF_INIT(sizeof(all->name) - 1);
 
 	if (all == NULL)
-		return -1;
+		return NULL;
 	for (size_t i = 0; i < s->smarthost_count; i++) {
 		all[i].settings = &s->smarthosts[i];
 		settings_smarthost_name(&s->smarthosts[i], &name);
@@ -42,10 +41,7 @@ smarthosts_load(struct relayd *r)
 		buf_reset(&name);
 	}
 	buf_free(&name);
-	free(r->smarthosts);
-	r->smarthosts = all;
-	r->smarthost_count = s->smarthost_count;
-	return 0;
+	return all;
 }
 
 void
@@ -53,7 +49,7 @@ smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault, cons
 {
 	const struct settings *s = &r->settings;
 	uint64_t first = pauses[fault].first, max = pauses[fault].max, pause;
-	char shown[sizeof(h->problem)], length[DURATION_SIZE];
+	char shown[sizeof(h->problem)], length[DURATION_SIZE], quoted[LOG_VALUE_SIZE];
 
 	if (first == 0) {
 		first = s->reconnect_first;
@@ -69,8 +65,8 @@ smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault, cons
 	h->credential = fault == FAULT_CREDENTIAL;
 	text_copy_printable(shown, sizeof(shown), problem, strlen(problem));
 	if (strcmp(shown, h->problem) != 0)
-		log_warn("smarthost=%s paused=%s reason=\"%s\"", h->name,
-		    duration_format(pause, length), shown);
+		log_warn("smarthost=%s paused=%s reason=%s", h->name,
+		    duration_format(pause, length), log_quote(shown, quoted));
 	memcpy(h->problem, shown, sizeof(shown));
 }
 

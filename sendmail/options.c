@@ -186,7 +186,9 @@ set_queue(struct options *o, char letter, const char *value)
 {
 	(void)letter;
 	(void)value;
-	o->mode = MODE_FLUSH;
+	/* "-bd -q30m" starts a daemon of other agents, and is not a flush */
+	if (o->mode != MODE_NOTE)
+		o->mode = MODE_FLUSH;
 	return 0;
 }
 

@@ -100,11 +100,16 @@ spool_complain(const struct submission *s)
 	return complain(EX_TEMPFAIL, s->spool.problem);
 }
 
+/* The limit is checked as the content passes. */
 static int
-too_big(const struct submission *s)
+size_check(const struct submission *s)
 {
+	uint64_t max = s->settings->max_message_size;
+
+	if (max == 0 || s->writer.length <= max)
+		return 0;
 	fprintf(stderr, "sendmail: the message is larger than max_message_size (%llu octets)\n",
-	    (unsigned long long)s->settings->max_message_size);
+	    (unsigned long long)max);
 	return EX_DATAERR;
 }
 
@@ -129,18 +134,16 @@ header_write(struct submission *s)
 	if (code == 0 && message_write(&s->writer, buf_string(&text), text.len) < 0)
 		code = spool_complain(s);
 	buf_free(&text);
-	return code;
+	return code == 0 ? size_check(s) : code;
 }
 
 static int
 piece_write(struct submission *s, const struct piece *p)
 {
-	uint64_t max = s->settings->max_message_size;
-
 	if (message_write(&s->writer, p->data, p->len) < 0 ||
 	    (p->ends_line && message_write(&s->writer, "\r\n", 2) < 0))
 		return spool_complain(s);
-	return max != 0 && s->writer.length > max ? too_big(s) : 0;
+	return size_check(s);
 }
 
 static int

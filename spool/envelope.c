@@ -146,12 +146,11 @@ envelope_add_recipient(
 	return 0;
 }
 
-static void
-recipient_format(const struct recipient *r, struct buf *b)
+void
+envelope_format_parameters(const struct recipient *r, struct buf *b)
 {
 	const char *separator = " NOTIFY=";
 
-	buf_addf(b, "recipient <%s>", r->address);
 	for (size_t i = 0; i < NOTIFY_WORDS; i++) {
 		if (r->notify & notify_words[i].bit) {
 			buf_addf(b, "%s%s", separator, notify_words[i].word);
@@ -160,6 +159,13 @@ recipient_format(const struct recipient *r, struct buf *b)
 	}
 	if (r->orcpt != NULL)
 		buf_addf(b, " ORCPT=%s", r->orcpt);
+}
+
+static void
+recipient_format(const struct recipient *r, struct buf *b)
+{
+	buf_addf(b, "recipient <%s>", r->address);
+	envelope_format_parameters(r, b);
 	buf_add_char(b, '\n');
 }
 

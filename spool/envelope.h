@@ -55,6 +55,10 @@ int envelope_set_envid(struct envelope *e, const char *xtext);
 int envelope_add_recipient(
     struct envelope *e, const char *address, unsigned notify, const char *orcpt);
 
+/* Appends the parameters of RCPT that RFC 3461 defines, " NOTIFY=… ORCPT=…", those
+ * that r has. */
+void envelope_format_parameters(const struct recipient *r, struct buf *b);
+
 /* Appends the envelope's lines; 0 or -1 with errno ENOBUFS or ENOMEM. */
 int envelope_format(const struct envelope *e, struct buf *b);
 

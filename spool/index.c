@@ -220,7 +220,8 @@ index_apply(void *context, const struct journal_record *r, off_t at)
 	struct index *x = context;
 	struct index_entry *e = index_find(x, r->name);
 
-	if (e == NULL)
+	/* what is finished stays finished */
+	if (e == NULL || e->state == STATE_FINISHED)
 		return;
 	switch (r->event) {
 	case EVENT_DOUBT:

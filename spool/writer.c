@@ -23,7 +23,7 @@
 #include "base/file.h"
 #include "spool/format.h"
 
-#define OUT_OCTETS (64 << 10)
+#define OUT_OCTETS ((64 << 10) - 1) /* and the NUL that a buffer keeps */
 #define RESERVE_DEFAULT (64 << 20)
 
 /* Errors that another way of writing does not cure. */

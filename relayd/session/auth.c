@@ -46,31 +46,28 @@ auth_fini(struct auth *a)
 }
 
 static bool
-list_has(const char *list, const char *name)
+is_usable(const struct capabilities *c, const struct mechanism *m, bool tls, bool in_clear)
 {
-	size_t len = strlen(name);
-
-	while (*list != '\0') {
-		size_t n = strcspn(list, " \t,");
-
-		if (n == len && strncasecmp(list, name, n) == 0)
-			return true;
-		list += n;
-		list += strspn(list, " \t,");
-	}
-	return false;
+	return capabilities_have_mechanism(c, m->name) && (!m->sends_secret || tls || in_clear);
 }
 
+/* The first of our ranking that is usable; of `wanted`, if it names some. */
 static const struct mechanism *
 choose(const struct capabilities *c, const char *wanted, bool tls, bool in_clear)
 {
-	for (size_t i = 0; i < MECHANISMS; i++) {
-		const struct mechanism *m = &mechanisms[i];
+	for (size_t i = 0; *wanted == '\0' && i < MECHANISMS; i++)
+		if (is_usable(c, &mechanisms[i], tls, in_clear))
+			return &mechanisms[i];
+	while (*wanted != '\0') {
+		size_t n = strcspn(wanted, " \t");
 
-		if (capabilities_have_mechanism(c, m->name) &&
-		    (*wanted == '\0' || list_has(wanted, m->name)) &&
-		    (!m->sends_secret || tls || in_clear))
-			return m;
+		for (size_t i = 0; i < MECHANISMS; i++)
+			if (strlen(mechanisms[i].name) == n &&
+			    strncasecmp(wanted, mechanisms[i].name, n) == 0 &&
+			    is_usable(c, &mechanisms[i], tls, in_clear))
+				return &mechanisms[i];
+		wanted += n;
+		wanted += strspn(wanted, " \t");
 	}
 	return NULL;
 }

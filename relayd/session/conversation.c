@@ -137,9 +137,9 @@ authenticate(struct conversation *c, const char **mechanism)
 		    c, FAULT_CREDENTIAL, "the smarthost cannot check the password now");
 	case AUTH_NONE:
 		return misconfigured(c, FAULT_CREDENTIAL,
-		    "no mechanism for user and password: the smarthost offers \"%s\"%s%s%s",
-		    c->can.auth, *c->auth.wanted == '\0' ? "" : ", the setting auth allows \"",
-		    c->auth.wanted, *c->auth.wanted == '\0' ? "" : "\"");
+		    "no mechanism for user and password: the smarthost offers (%s)%s%s%s",
+		    c->can.auth, *c->auth.wanted == '\0' ? "" : ", the setting auth allows (",
+		    c->auth.wanted, *c->auth.wanted == '\0' ? "" : ")");
 	case AUTH_BROKEN:
 		break;
 	}

@@ -31,6 +31,8 @@ static const struct row {
 	{ MESSAGE, 534, 535, "", MEANS_CREDENTIAL },
 	{ MESSAGE, 538, 538, "", MEANS_CREDENTIAL },
 	{ MESSAGE, 400, 499, "", MEANS_DEFERRED },
+	{ PHASE_RCPT, 552, 552, ".2.2", MEANS_REFUSED }, /* mailbox full */
+	{ PHASE_RCPT, 552, 552, "", MEANS_DEFERRED }, /* too many: RFC 5321 section 4.5.3.1.10 */
 	{ PHASE_MAIL, 500, 599, ".3.4", MEANS_REFUSED }, /* too big */
 	{ PHASE_MAIL, 552, 552, "", MEANS_REFUSED },
 	{ PHASE_MAIL, 523, 523, "", MEANS_REFUSED },

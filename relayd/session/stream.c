@@ -75,8 +75,10 @@ control_read(struct stream *s)
 	if (r == 1 && packet.kind == IPC_STOP && s->last_reply) {
 		int64_t limit = clock_boot() + (int64_t)LAST_REPLY_WAIT;
 
-		if (s->deadline > limit)
+		if (s->deadline > limit) {
 			s->deadline = limit;
+			s->timeout = LAST_REPLY_WAIT;
+		}
 		return 0;
 	}
 	return stream_fail(s, STREAM_STOPPED, "relayd is stopping");
@@ -237,7 +239,7 @@ stream_read_line(struct stream *s, char **line, size_t *len)
 		size_t have = s->in.len - s->parsed;
 		char *end = have == 0 ? NULL : memchr(start, '\n', have);
 
-		if (end != NULL) {
+		if (end != NULL && end - start <= STREAM_LINE_MAX) {
 			s->parsed += (size_t)(end - start) + 1;
 			if (end > start && end[-1] == '\r')
 				end--;

@@ -168,7 +168,7 @@ handshake(struct stream *s)
 		return stream_fail(s, STREAM_CLOSED, "TLS handshake: the smarthost says: %s",
 		    gnutls_alert_get_name(gnutls_alert_get(s->tls)));
 	return stream_fail(s, STREAM_CLOSED, "TLS handshake: %s%s", gnutls_strerror(r),
-	    r == GNUTLS_E_UNEXPECTED_PACKET_LENGTH || r == GNUTLS_E_UNSUPPORTED_VERSION_PACKET
+	    r == GNUTLS_E_UNEXPECTED_PACKET_LENGTH || r == GNUTLS_E_UNEXPECTED_PACKET || r == GNUTLS_E_UNSUPPORTED_VERSION_PACKET
 	        ? " (does this port speak TLS from the first byte?)"
 	        : "");
 }

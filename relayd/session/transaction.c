@@ -137,18 +137,28 @@ needs_smtputf8(const struct transaction *t)
 	return (t->message->flags & MESSAGE_SMTPUTF8) != 0 && (t->c->can.set & CAN_SMTPUTF8) != 0;
 }
 
+/* MAIL with those parameters that the message needs and the server offers. */
 static int
 mail_write(struct transaction *t, const char *sender)
 {
 	struct conversation *c = t->c;
-	char size[32] = "";
+	const struct envelope *e = &t->message->envelope;
+	struct buf b = BUF_INIT(1000);
+	int r;
 
 	if (c->can.set & CAN_SIZE)
-		snprintf(size, sizeof(size), " SIZE=%llu", (unsigned long long)t->message->length);
-	return conversation_command(c, "MAIL FROM:<%s>%s%s%s", sender, size,
-	    (t->message->flags & MESSAGE_8BIT) && (c->can.set & CAN_8BITMIME) ? " BODY=8BITMIME"
-	                                                                       : "",
-	    needs_smtputf8(t) ? " SMTPUTF8" : "");
+		buf_addf(&b, " SIZE=%llu", (unsigned long long)t->message->length);
+	if ((t->message->flags & MESSAGE_8BIT) && (c->can.set & CAN_8BITMIME))
+		buf_add_string(&b, " BODY=8BITMIME");
+	if (needs_smtputf8(t))
+		buf_add_string(&b, " SMTPUTF8");
+	if ((c->can.set & CAN_DSN) && e->ret != RET_DEFAULT)
+		buf_addf(&b, " RET=%s", e->ret == RET_FULL ? "FULL" : "HDRS");
+	if ((c->can.set & CAN_DSN) && e->envid != NULL)
+		buf_addf(&b, " ENVID=%s", e->envid);
+	r = conversation_command(c, "MAIL FROM:<%s>%s", sender, buf_string(&b));
+	buf_free(&b);
+	return r;
 }
 
 static enum step
@@ -194,8 +204,11 @@ rcpt_answered(struct transaction *t, struct outcome *o, bool *accepted)
 static int
 rcpt_write(struct transaction *t, size_t i)
 {
-	const char *address = t->message->envelope.recipients[i].address;
+	const struct recipient *recipient = &t->message->envelope.recipients[i];
+	const char *address = recipient->address;
+	struct buf parameters = BUF_INIT(1000);
 	char ascii[600];
+	int r;
 
 	address = address_for_wire(t->c, address, ascii, sizeof(ascii));
 	if (address == NULL) {
@@ -203,7 +216,11 @@ rcpt_write(struct transaction *t, size_t i)
 		    "553 5.6.7 the address needs SMTPUTF8, which the smarthost does not offer");
 		return 0;
 	}
-	return conversation_command(t->c, "RCPT TO:<%s>", address);
+	if (t->c->can.set & CAN_DSN)
+		envelope_format_parameters(recipient, &parameters);
+	r = conversation_command(t->c, "RCPT TO:<%s>%s", address, buf_string(&parameters));
+	buf_free(&parameters);
+	return r;
 }
 
 /* Is recipient i to stand in this transaction? */

@@ -155,7 +155,7 @@ def test_an_intermediate_code_behind_the_content_leaves_the_outcome_unknown(run)
     host = run(answers)
     host.wait_empty()
     assert answers.accepted == [2]
-    assert "in doubt" in host.log()
+    assert "status=in-doubt" in host.log()
 
 
 STRANGE_BUT_GOOD = {
