@@ -4,6 +4,7 @@
  */
 #include "base/settings.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -276,7 +277,9 @@ set_auth(struct parser *p)
 static bool
 is_address_literal(const char *s)
 {
-	return *s != '\0' && s[strspn(s, "0123456789abcdefABCDEF:.")] == '\0';
+	unsigned char address[16];
+
+	return inet_pton(AF_INET6, s, address) == 1 || inet_pton(AF_INET, s, address) == 1;
 }
 
 /* HOST, ADDRESS or [ADDRESS], with an optional :PORT.  Cuts text. */
