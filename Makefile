@@ -53,13 +53,14 @@ SMARTHOST = $(call objects,tests/smarthost,tests/smarthost/testca.c)
 MAINS = sendmail/main.c relayd/main.c relayd/session/main.c spool/spoolctl.c
 LIBRARY = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out $(MAINS),$(wildcard \
 	base/*.c spool/*.c sendmail/*.c relayd/*.c relayd/session/*.c)))
+FUZZERS = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 
 PROGRAMS = $(BUILD)/sendmail $(BUILD)/relayd $(BUILD)/relayd-session $(BUILD)/spoolctl
 TEST_PROGRAMS = $(BUILD)/tests/smarthost $(BUILD)/tests/testca \
 	$(BUILD)/tests/floor $(BUILD)/tests/pairs
 
-.PHONY: all deps demo check bench install clean help tests-build unit-build FORCE
+.PHONY: all deps demo check bench fuzz install clean help tests-build unit-build FORCE
 .SECONDARY:
 
 all: $(PROGRAMS)
@@ -69,6 +70,7 @@ help:
 	@echo 'make deps         install what the build needs (Debian; as root or with sudo)'
 	@echo 'make demo         send messages to a throw-away smarthost, and show it'
 	@echo 'make check        run all tests; SANITIZE=1: with the sanitizers'
+	@echo 'make fuzz         run the fuzzers, SECONDS=600 each'
 	@echo 'make bench        measure submission, delivery and the idle daemon'
 	@echo 'make install      DESTDIR, PREFIX, SYSCONFDIR, SPOOLDIR, RUNDIR, LIBEXECDIR'
 
@@ -86,6 +88,7 @@ $(BUILD)/tests/floor: $(BUILD)/obj/tests/bench/floor.o
 $(BUILD)/tests/pairs: $(BUILD)/obj/tests/bench/pairs.o
 
 $(BUILD)/tests/library.a: $(LIBRARY)
+	@mkdir -p $(@D)
 	@rm -f $@
 	@ar rcs $@ $^
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/library.a
@@ -94,6 +97,20 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/library.a
 	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,--as-needed -o $@ $^ $(SESSION_LIBS) -lcmocka
 # cmocka's macros convert freely
 $(BUILD)/obj/tests/unit/%.o: WARNINGS += -Wno-conversion -Wno-sign-conversion
+
+# Fuzzers are built once, by clang, whatever else is built how.
+FUZZ_CFLAGS = -std=c17 -O1 -g -Wall -Wextra -Wshadow -Wformat=2 -MMD -MP \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined
+build/fuzz/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo '  FUZZ $<'
+	@clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(CPPFLAGS) -c -o $@ $<
+build/fuzz/library.a: $(LIBRARY:$(BUILD)/obj/%=build/fuzz/obj/%)
+	@rm -f $@
+	@ar rcs $@ $^
+build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o build/fuzz/library.a
+	@echo '  LINK $@'
+	@clang $(FUZZ_CFLAGS) -fsanitize=fuzzer -Wl,--as-needed -o $@ $^ $(SESSION_LIBS)
 
 # --as-needed: sendmail and relayd link libc alone, and a test holds them to it
 $(PROGRAMS) $(TEST_PROGRAMS):
@@ -113,7 +130,7 @@ $(BUILD)/flags: FORCE
 		echo '$(CC) $(ALL_CFLAGS) $(subst ','\'',$(CPPFLAGS)) $(ALL_LDFLAGS)' > $@
 FORCE:
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj build/fuzz/obj -name '*.d' 2>/dev/null)
 
 # Only files and links: a package, or the administrator, makes user and spool.
 # The manual and the programs state the directories that were chosen here.
@@ -146,11 +163,20 @@ check:
 	@$(MAKE) --no-print-directory -j2 all tests-build unit-build
 	@POSTBAG_BUILD=$(CURDIR)/$(BUILD) POSTBAG_SANITIZE=$(SANITIZE) tests/run
 
+# SECONDS each; what it finds is written beside the corpus of its run
+SECONDS = 600
+fuzz: $(FUZZERS)
+	@for f in $(FUZZERS); do \
+		name=$${f##*/fuzz_}; mkdir -p build/fuzz/found/$$name; \
+		$$f -max_total_time=$(SECONDS) -artifact_prefix=build/fuzz/found/ \
+			build/fuzz/found/$$name tests/fuzz/corpus/$$name || exit 1; \
+	done
+
 bench: all tests-build
 	@POSTBAG_BUILD=$(CURDIR)/$(BUILD) /usr/bin/python3 -B tests/bench/bench.py
 
 tests-build: $(TEST_PROGRAMS)
-unit-build: $(UNIT_TESTS)
+unit-build: $(UNIT_TESTS) $(FUZZERS)
 
 clean:
 	rm -rf build

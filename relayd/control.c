@@ -28,6 +28,7 @@
 
 struct client {
 	struct watch watch; /* must be first */
+	struct client *next;
 	uid_t uid;
 	struct buf request;
 };
@@ -35,11 +36,16 @@ struct client {
 static void
 client_end(struct relayd *r, struct client *c)
 {
+	struct client **p = &r->clients;
+
+	while (*p != c)
+		p = &(*p)->next;
+	*p = c->next;
 	relayd_unwatch(r, &c->watch);
 	close(c->watch.fd);
 	buf_free(&c->request);
 	free(c);
-	r->clients--;
+	r->client_count--;
 }
 
 /* A short answer: it fits into the socket's buffer. */
@@ -283,6 +289,20 @@ client_ready(struct relayd *r, struct watch *w)
 	client_end(r, c);
 }
 
+/* Whoever has said nothing for the longest makes room for the newest; the
+ * administrator last. */
+static void
+client_evict(struct relayd *r)
+{
+	struct client *oldest = NULL;
+
+	for (struct client *c = r->clients; c != NULL; c = c->next)
+		if (oldest == NULL || !is_administrator(c) || is_administrator(oldest))
+			oldest = c;
+	if (oldest != NULL)
+		client_end(r, oldest);
+}
+
 static void
 connection_ready(struct relayd *r, struct watch *w)
 {
@@ -294,8 +314,7 @@ connection_ready(struct relayd *r, struct watch *w)
 	if (fd < 0)
 		return;
 	c = calloc(1, sizeof(*c));
-	if (c == NULL || r->clients >= CLIENTS_MAX ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
+	if (c == NULL || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
 		close(fd);
 		free(c);
 		return;
@@ -303,12 +322,16 @@ connection_ready(struct relayd *r, struct watch *w)
 	*c = (struct client){ .watch = { .fd = fd, .ready = client_ready },
 		.uid = peer.uid,
 		.request = BUF_INIT(CONTROL_REQUEST_MAX) };
+	if (r->client_count >= CLIENTS_MAX)
+		client_evict(r);
 	if (relayd_watch(r, &c->watch) < 0) {
 		close(fd);
 		free(c);
 		return;
 	}
-	r->clients++;
+	c->next = r->clients;
+	r->clients = c;
+	r->client_count++;
 }
 
 int

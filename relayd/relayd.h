@@ -24,6 +24,7 @@
 
 #define RELAYD_CHILDREN 16
 
+struct client;
 struct relayd;
 struct session;
 
@@ -71,7 +72,8 @@ struct relayd {
 
 	int epoll;
 	struct watch inotify, timer, signals, control;
-	size_t clients;           /* of the control socket */
+	struct client *clients;   /* of the control socket, the newest first */
+	size_t client_count;
 	pid_t children[RELAYD_CHILDREN]; /* that answer them; 0: a free place */
 	int64_t started;          /* CLOCK_BOOTTIME */
 	int64_t next_expiry;      /* when to look for messages that are too old */

@@ -171,9 +171,12 @@ word_add(struct parser *p)
 	if (p->token == LITERAL && last(&p->address) != '@')
 		p->joined = false;
 	/* folding inside a quotation is not part of it */
-	for (size_t i = 0; i < n; i++)
-		if (s[i] != '\r' && s[i] != '\n' && buf_append(&p->address, s + i, 1) < 0)
+	for (size_t i = 0; i < n; i++) {
+		if (s[i] == '\r' && i + 1 < n && s[i + 1] == '\n')
+			i++;
+		else if (buf_append(&p->address, s + i, 1) < 0)
 			break;
+	}
 	if (p->address.failed) {
 		/* a phrase may be long; an address may not */
 		buf_reset(&p->address);
@@ -251,6 +254,8 @@ element_parse(struct parser *p)
 			words_reset(p);
 		} else if (is_special(p, ':') && !angle) {
 			/* that was the name of a group */
+			if (p->at)
+				return fail(p, "an address stands where the name of a group belongs");
 			words_reset(p);
 			advance(p);
 		} else if (is_end_of_element(p)) {

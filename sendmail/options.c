@@ -357,8 +357,12 @@ options_parse(struct options *o, int argc, char **argv)
 		char *word = argv[i++];
 		int r = 0;
 
-		if (only_addresses || word[0] != '-' || word[1] == '\0')
+		if (only_addresses || word[0] != '-')
 			argv[kept++] = word;
+		else if (strcmp(word, "-tls-on-connect") == 0)
+			continue; /* another agent's, and no bundle of letters */
+		else if (word[1] == '\0')
+			r = fail(o, "a recipient that begins with - must stand behind --");
 		else if (strcmp(word, "--") == 0)
 			only_addresses = true;
 		else if (word[1] == '-')

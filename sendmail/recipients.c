@@ -149,6 +149,10 @@ recipients_from_arguments(struct recipients *r)
 	for (size_t i = 0; i < r->options->recipient_count; i++) {
 		const char *text = r->options->recipients[i];
 
+		r->source = "recipient";
+		/* a header folds its lines; an argument has one */
+		if (strpbrk(text, "\r\n") != NULL)
+			return fail(r, text, "it contains a line break");
 		if (list_add(r, "recipient", text, strlen(text)) < 0)
 			return -1;
 	}

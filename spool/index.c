@@ -190,11 +190,11 @@ static int64_t
 due_after(int64_t start, uint64_t pause)
 {
 	int64_t length = pause > INT64_MAX / 4 ? INT64_MAX / 4 : (int64_t)pause;
-	int64_t left = start + length - clock_real();
+	int64_t past = clock_real() - start;
 
-	if (left > length)
-		left = length;
-	return clock_boot() + (left > 0 ? left : 0);
+	if (past > 0)
+		length = past < length ? length - past : 0;
+	return clock_boot() + length;
 }
 
 /* One recipient is done with, or the whole message. */

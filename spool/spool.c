@@ -39,6 +39,9 @@ subdirectory_create(struct spool *s, const char *sub, const struct passwd *owner
 
 	if (mkdirat(s->dir, sub, 0700) < 0 && errno != EEXIST)
 		return spool_fail(s, "create", sub);
+	/* whatever the umask took away */
+	if (fchmodat(s->dir, sub, 0700, 0) < 0)
+		return spool_fail(s, "set the mode of", sub);
 	fd = openat(s->dir, sub, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return spool_fail(s, "open", sub);

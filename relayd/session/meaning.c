@@ -32,6 +32,7 @@ static const struct row {
 	{ MESSAGE, 538, 538, "", MEANS_CREDENTIAL },
 	{ MESSAGE, 400, 499, "", MEANS_DEFERRED },
 	{ PHASE_RCPT, 552, 552, ".2.2", MEANS_REFUSED }, /* mailbox full */
+	{ PHASE_RCPT, 552, 552, ".3.4", MEANS_REFUSED }, /* too big */
 	{ PHASE_RCPT, 552, 552, "", MEANS_DEFERRED }, /* too many: RFC 5321 section 4.5.3.1.10 */
 	{ PHASE_MAIL, 500, 599, ".3.4", MEANS_REFUSED }, /* too big */
 	{ PHASE_MAIL, 552, 552, "", MEANS_REFUSED },

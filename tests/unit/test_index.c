@@ -1,0 +1,310 @@
+/*
+ * spool/index: what the directory and the journal say together.
+ */
+#include "tests/unit/unit_spool.h"
+
+#include "base/clock.h"
+#include "base/number.h"
+#include "spool/index.h"
+
+#define NAME_A "0aaaaaaaaaaaaaaaaaaaaaaaaa"
+#define NAME_B "0bbbbbbbbbbbbbbbbbbbbbbbbb"
+#define IN_DOUBT (900 * (int64_t)USEC_PER_SEC)
+#define SECOND ((int64_t)USEC_PER_SEC)
+
+static struct index
+index_with(const char *name)
+{
+	struct index x;
+
+	assert_int_equal(index_init(&x, IN_DOUBT), 0);
+	assert_non_null(index_add(&x, name, 0));
+	return x;
+}
+
+static const struct index_entry *
+apply(struct index *x, struct journal_record r)
+{
+	r.name = NAME_A;
+	r.text = "";
+	index_apply(x, &r, 77);
+	return index_find(x, NAME_A);
+}
+
+static void
+an_entry_is_found_until_it_is_removed(void **state)
+{
+	struct index x = index_with(NAME_A);
+	struct index_entry *e = index_find(&x, NAME_A);
+
+	(void)state;
+	assert_non_null(e);
+	assert_null(index_find(&x, NAME_B));
+	assert_ptr_equal(index_add(&x, NAME_A, 5), e);
+	assert_int_equal(e->due, 0);
+	assert_int_equal(x.count, 1);
+	index_remove(&x, e);
+	assert_null(index_find(&x, NAME_A));
+	assert_int_equal(x.count, 0);
+	index_free(&x);
+}
+
+static void
+thousands_of_entries_stay_findable_and_sorted(void **state)
+{
+	enum { N = 5000 };
+	struct index x;
+	struct index_entry **all;
+	struct queue_name *names = calloc(N, sizeof(*names));
+
+	(void)state;
+	assert_int_equal(index_init(&x, IN_DOUBT), 0);
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(name_make(&names[i]), 0);
+		assert_non_null(index_add(&x, names[i].text, i));
+	}
+	assert_int_equal(x.count, N);
+	for (int i = 0; i < N; i++)
+		assert_int_equal(index_find(&x, names[i].text)->due, i);
+	all = index_sorted(&x);
+	for (int i = 1; i < N; i++)
+		assert_true(memcmp(all[i - 1]->name, all[i]->name, NAME_LEN) < 0);
+	free(all);
+	free(names);
+	index_free(&x);
+}
+
+static void
+scan_takes_messages_and_nothing_else(void **state)
+{
+	struct place *p = *state;
+	struct index x;
+
+	file_put(p->queue, NAME_A, "", 0);
+	file_put(p->queue, "." NAME_B, "", 0);
+	file_put(p->queue, "README", "", 0);
+	file_put(p->queue, NAME_B "x", "", 0);
+	assert_int_equal(index_init(&x, IN_DOUBT), 0);
+	assert_int_equal(index_scan(&x, p->queue, 42), 0);
+	assert_int_equal(x.count, 1);
+	assert_int_equal(index_find(&x, NAME_A)->due, 42);
+	assert_int_equal(index_find(&x, NAME_A)->state, STATE_DUE);
+	assert_int_equal(index_scan(&x, -1, 0), -1);
+	index_free(&x);
+}
+
+static void
+records_of_other_files_are_passed_over(void **state)
+{
+	struct index x = index_with(NAME_B);
+
+	(void)state;
+	assert_null(apply(&x, (struct journal_record){ .event = EVENT_HELD }));
+	assert_int_equal(index_find(&x, NAME_B)->state, STATE_DUE);
+	index_free(&x);
+}
+
+static void
+each_event_leads_to_its_state(void **state)
+{
+	static const struct {
+		enum journal_event event;
+		enum index_state state;
+		off_t reason;
+	} rows[] = {
+		{ EVENT_DOUBT, STATE_DOUBT, 77 },
+		{ EVENT_DEFERRED, STATE_DEFERRED, 77 },
+		{ EVENT_HELD, STATE_HELD, 77 },
+		{ EVENT_FAILED, STATE_FAILED, 77 },
+		{ EVENT_CORRUPT, STATE_CORRUPT, 77 },
+		{ EVENT_CLEAR, STATE_DUE, -1 },
+		{ EVENT_RETRY, STATE_DUE, -1 },
+		{ EVENT_DONE, STATE_DUE, -1 },
+		{ EVENT_REMOVED, STATE_FINISHED, -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct index x = index_with(NAME_A);
+		const struct index_entry *e =
+		    apply(&x, (struct journal_record){ .time = clock_real(),
+				  .recipient = 0,
+				  .event = rows[i].event,
+				  .attempts = 3 });
+
+		assert_int_equal(e->state, rows[i].state);
+		assert_int_equal(e->reason, rows[i].reason);
+		index_free(&x);
+	}
+}
+
+static void
+retry_and_clear_make_due_at_once(void **state)
+{
+	static const enum journal_event events[] = { EVENT_RETRY, EVENT_CLEAR };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(events); i++) {
+		struct index x = index_with(NAME_A);
+		const struct index_entry *e = apply(
+		    &x, (struct journal_record){ .time = clock_real(), .event = EVENT_DOUBT });
+
+		assert_true(e->due > clock_boot());
+		e = apply(&x, (struct journal_record){ .event = events[i] });
+		assert_int_equal(e->state, STATE_DUE);
+		assert_true(e->due <= clock_boot());
+		index_free(&x);
+	}
+}
+
+static void
+a_deferral_waits_for_what_is_left_of_its_pause(void **state)
+{
+	struct index x = index_with(NAME_A);
+	int64_t now = clock_boot();
+	const struct index_entry *e =
+	    apply(&x, (struct journal_record){ .time = clock_real() - 20 * SECOND,
+			  .event = EVENT_DEFERRED,
+			  .pause = 60000,
+			  .attempts = 4,
+			  .elapsed = 5000 });
+
+	(void)state;
+	assert_int_equal(e->attempts, 4);
+	assert_in_range(e->due - now, 39 * SECOND, 41 * SECOND);
+	assert_in_range(now - e->first + SECOND, 5 * SECOND, 7 * SECOND);
+	index_free(&x);
+}
+
+static void
+a_clock_that_jumps_only_brings_the_attempt_forward(void **state)
+{
+	static const int64_t jumps[] = { -100 * 86400 * INT64_C(1000000), 0,
+		86400 * INT64_C(1000000), INT64_C(1) << 60 };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(jumps); i++) {
+		struct index x = index_with(NAME_A);
+		int64_t now = clock_boot(), time = clock_real() + jumps[i];
+		const struct index_entry *e =
+		    apply(&x, (struct journal_record){
+				  .time = time, .event = EVENT_DEFERRED, .pause = 60000 });
+
+		assert_true(e->due >= now && e->due <= now + 61 * SECOND);
+		e = apply(&x, (struct journal_record){ .time = time, .event = EVENT_DOUBT });
+		assert_true(e->due >= now && e->due <= now + IN_DOUBT + SECOND);
+		index_free(&x);
+	}
+}
+
+/* Such values pass the journal's own checks. */
+static void
+extreme_times_do_not_overflow(void **state)
+{
+	static const struct journal_record rows[] = {
+		{ .event = EVENT_DEFERRED, .time = INT64_MAX, .pause = 60000 },
+		{ .event = EVENT_DEFERRED, .time = 0, .pause = UINT64_MAX / 1000 },
+		{ .event = EVENT_DEFERRED, .elapsed = UINT64_MAX / 1000 },
+		{ .event = EVENT_DEFERRED, .elapsed = UINT64_C(9223372036854776) },
+		{ .event = EVENT_DOUBT, .time = INT64_MAX },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct index x = index_with(NAME_A);
+		int64_t now = clock_boot();
+		const struct index_entry *e = apply(&x, rows[i]);
+
+		assert_true(e->due >= now);
+		assert_true(e->first <= clock_boot());
+		index_free(&x);
+	}
+}
+
+static void
+finished_recipients_are_remembered_each(void **state)
+{
+	static const size_t some[] = { 0, 1, 63, 64, 65, 1000, ENVELOPE_RECIPIENTS_MAX - 1 };
+	struct index x = index_with(NAME_A);
+	struct index_entry *e = index_find(&x, NAME_A);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(some); i++) {
+		assert_false(index_is_finished(e, some[i]));
+		assert_int_equal(index_set_finished(e, some[i]), 0);
+		assert_true(index_is_finished(e, some[i]));
+		assert_false(index_is_finished(e, some[i] + 7));
+	}
+	assert_int_equal(index_set_finished(e, ENVELOPE_RECIPIENTS_MAX), 0);
+	assert_false(index_is_finished(e, ENVELOPE_RECIPIENTS_MAX));
+	index_free(&x);
+}
+
+static void
+done_bounced_and_dropped_finish_a_recipient(void **state)
+{
+	static const enum journal_event events[] = { EVENT_DONE, EVENT_BOUNCED, EVENT_DROPPED };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(events); i++) {
+		struct index x = index_with(NAME_A);
+		const struct index_entry *e =
+		    apply(&x, (struct journal_record){ .event = events[i], .recipient = 70 });
+
+		assert_true(index_is_finished(e, 70));
+		assert_false(index_is_finished(e, 0));
+		assert_int_equal(e->state, STATE_DUE);
+		index_free(&x);
+	}
+}
+
+static void
+a_message_that_is_finished_stays_finished(void **state)
+{
+	static const enum journal_event ends[] = { EVENT_DONE, EVENT_BOUNCED, EVENT_DROPPED,
+		EVENT_REMOVED };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(ends); i++) {
+		struct index x = index_with(NAME_A);
+		const struct index_entry *e = apply(
+		    &x, (struct journal_record){ .event = ends[i], .recipient = JOURNAL_ALL });
+
+		assert_int_equal(e->state, STATE_FINISHED);
+		for (int k = EVENT_DOUBT; k <= EVENT_REMOVED; k++)
+			e = apply(&x, (struct journal_record){ .event = (enum journal_event)k });
+		assert_int_equal(e->state, STATE_FINISHED);
+		index_free(&x);
+	}
+}
+
+static void
+every_state_has_a_name(void **state)
+{
+	(void)state;
+	for (int i = STATE_DUE; i <= STATE_FINISHED; i++)
+		assert_true(strlen(index_state_name((enum index_state)i)) > 2);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_entry_is_found_until_it_is_removed),
+		cmocka_unit_test(thousands_of_entries_stay_findable_and_sorted),
+		cmocka_unit_test_setup_teardown(
+		    scan_takes_messages_and_nothing_else, place_setup, place_teardown),
+		cmocka_unit_test(records_of_other_files_are_passed_over),
+		cmocka_unit_test(each_event_leads_to_its_state),
+		cmocka_unit_test(retry_and_clear_make_due_at_once),
+		cmocka_unit_test(a_deferral_waits_for_what_is_left_of_its_pause),
+		cmocka_unit_test(a_clock_that_jumps_only_brings_the_attempt_forward),
+		cmocka_unit_test(extreme_times_do_not_overflow),
+		cmocka_unit_test(finished_recipients_are_remembered_each),
+		cmocka_unit_test(done_bounced_and_dropped_finish_a_recipient),
+		cmocka_unit_test(a_message_that_is_finished_stays_finished),
+		cmocka_unit_test(every_state_has_a_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

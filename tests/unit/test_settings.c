@@ -1,0 +1,348 @@
+/*
+ * base/settings: what a file says, and what is wrong with it, by line.
+ */
+#include "tests/unit/unit.h"
+
+#include "base/number.h"
+#include "base/settings.h"
+
+#define SMARTHOST "smarthost smtp://mail.example.org\n"
+
+static char path[64];
+
+/* Reads a text as a file; the errors are to be freed. */
+static struct buf
+errors_of(struct settings *s, const char *text, size_t len)
+{
+	struct buf errors = BUF_INIT(0);
+	int fd = memory_file(text, len), r;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = settings_read(s, path, &errors);
+	close(fd);
+	assert_int_equal(r<0, errors.len> 0);
+	return errors;
+}
+
+static void
+good(struct settings *s, const char *text)
+{
+	struct buf errors = errors_of(s, text, strlen(text));
+
+	if (errors.len > 0)
+		fail_msg("%s", errors.data);
+	buf_free(&errors);
+}
+
+static void
+defaults_are_those_of_the_manual(void **state)
+{
+	struct settings s;
+	const struct settings_smarthost *h;
+
+	(void)state;
+	good(&s, SMARTHOST);
+	assert_string_equal(s.spool_directory, "/var/spool/postbag");
+	assert_string_equal(s.runtime_directory, "/run/postbag");
+	assert_string_equal(s.user, "postbag");
+	assert_null(s.domain);
+	assert_null(s.hostname);
+	assert_int_equal(s.retry_first, USEC_PER_MIN);
+	assert_int_equal(s.retry_max, 4 * USEC_PER_HOUR);
+	assert_int_equal(s.reconnect_first, USEC_PER_SEC);
+	assert_int_equal(s.reconnect_max, 5 * USEC_PER_MIN);
+	assert_false(s.reconnect_set);
+	assert_int_equal(s.in_doubt_interval, 15 * USEC_PER_MIN);
+	assert_int_equal(s.queue_lifetime, 5 * USEC_PER_DAY);
+	assert_int_equal(s.max_message_size, 0);
+	assert_int_equal(s.smarthost_count, 1);
+	h = &s.smarthosts[0];
+	assert_string_equal(h->host, "mail.example.org");
+	assert_int_equal(h->port, 587);
+	assert_false(h->implicit_tls);
+	assert_int_equal(h->tls, TLS_REQUIRED);
+	assert_int_equal(h->on_sender_refused, REFUSED_HOLD);
+	assert_int_equal(h->connections, 4);
+	assert_int_equal(h->idle_timeout, 30 * USEC_PER_SEC);
+	assert_null(h->password);
+	settings_free(&s);
+}
+
+static void
+values_are_taken(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	good(&s, "spool_directory /s\nruntime_directory /r\nuser u\ndomain d.x\nhostname h.x\n"
+		 "retry_interval 2m 3h\nreconnect_interval 2s 2s\nin_doubt_interval 1m\n"
+		 "queue_lifetime 1d\nmax_message_size 10M\nspool_reserve 1G\n"
+		 "smarthost smtps://a.x\n user web1@x\n password file:/p\n auth PLAIN LOGIN\n"
+		 " tls_trust_file /t\n connections 1\n on_sender_refused bounce\n"
+		 "smarthost smtp://b.x:25\n tls none\n insecure_auth yes\n user u\n password "
+		 "credential:c\n");
+	assert_string_equal(s.spool_directory, "/s");
+	assert_string_equal(s.domain, "d.x");
+	assert_int_equal(s.retry_max, 3 * USEC_PER_HOUR);
+	assert_true(s.reconnect_set);
+	assert_int_equal(s.spool_reserve, 1 << 30);
+	assert_int_equal(s.smarthost_count, 2);
+	assert_true(s.smarthosts[0].implicit_tls);
+	assert_int_equal(s.smarthosts[0].port, 465);
+	assert_string_equal(s.smarthosts[0].user, "web1@x");
+	assert_string_equal(s.smarthosts[0].auth, "PLAIN LOGIN");
+	assert_int_equal(s.smarthosts[0].on_sender_refused, REFUSED_BOUNCE);
+	assert_int_equal(s.smarthosts[1].port, 25);
+	assert_int_equal(s.smarthosts[1].tls, TLS_NONE);
+	assert_int_equal(s.smarthosts[1].on_sender_refused, REFUSED_HOLD);
+	assert_string_equal(s.smarthosts[1].password, "credential:c");
+	settings_free(&s);
+}
+
+static void
+each_error_names_file_line_and_setting(void **state)
+{
+	static const struct {
+		const char *text, *error; /* behind the file */
+	} rows[] = {
+		{ "nonsense x\n", ":1: nonsense: unknown" },
+		{ "\n\n  nonsense x\n", ":3: nonsense: " },
+		{ "domain a\ndomain b\n", ":2: domain: stands twice" },
+		{ SMARTHOST "user a\nuser b\npassword file:/x\n", ":3: user: stands twice" },
+		{ SMARTHOST "domain x\n", ":2: domain: is a host-wide setting" },
+		{ "connections 5\n", ":1: connections: belongs to a smarthost" },
+		{ "domain\n", ":1: domain: a value is missing" },
+		{ "domain a/b\n", ":1: domain: " },
+		{ "spool_directory relative\n", ":1: spool_directory: must be an absolute path" },
+		{ "retry_interval 1m\n", ":1: retry_interval: " },
+		{ "retry_interval 4h 1m\n", ":1: retry_interval: " },
+		{ "retry_interval 1m 4h 5h\n", ":1: retry_interval: " },
+		{ "retry_interval 0s 4h\n", ":1: retry_interval: " },
+		{ "queue_lifetime 5\n", ":1: queue_lifetime: " },
+		{ "queue_lifetime 0s\n", ":1: queue_lifetime: " },
+		{ "queue_lifetime 99999999999999w\n", ":1: queue_lifetime: " },
+		{ "max_message_size 5T\n", ":1: max_message_size: " },
+		{ "max_message_size -1\n", ":1: max_message_size: " },
+		{ "in_doubt_interval 2d\n", ":1: in_doubt_interval: " },
+		{ SMARTHOST "connections 0\n", ":2: connections: " },
+		{ SMARTHOST "connections 101\n", ":2: connections: " },
+		{ SMARTHOST "insecure_auth maybe\n", ":2: insecure_auth: must be yes or no" },
+		{ SMARTHOST "tls some\n", ":2: tls: \"some\" is none of" },
+		{ SMARTHOST "tls REQUIRED\n", ":2: tls: " },
+		{ SMARTHOST "password secret\n", ":2: password: " },
+		{ SMARTHOST "password file:x\n", ":2: password: " },
+		{ SMARTHOST "password credential:\n", ":2: password: " },
+		{ SMARTHOST "password credential:../x\n", ":2: password: " },
+		{ SMARTHOST "user a\n", ":1: smarthost: user and password" },
+		{ SMARTHOST "password file:/x\n" SMARTHOST, ":1: smarthost: user and password" },
+		{ SMARTHOST "user a\npassword file:/x\ntls none\n",
+		    ":1: smarthost: a password without" },
+		{ SMARTHOST "user a\npassword file:/x\ntls opportunistic\n",
+		    ":1: smarthost: a password without" },
+		{ "smarthost smtps://a.x\ntls none\n", ":1: smarthost: smtps" },
+		{ "smarthost mail.example.org\n", ":1: smarthost: must be smtp://" },
+		{ "smarthost\n", ":1: smarthost: " },
+		{ "smarthost smtp://\n", ":1: smarthost: the host" },
+		{ "smarthost smtp://:25\n", ":1: smarthost: the host" },
+		{ "smarthost smtp://a b\n", ":1: smarthost: the host" },
+		{ "smarthost smtp://u@a\n", ":1: smarthost: the host" },
+		{ "smarthost smtp://a/\n", ":1: smarthost: the host" },
+		{ "smarthost smtp://[::1\n", ":1: smarthost: the host" },
+		{ "smarthost smtp://a:0\n", ":1: smarthost: the port" },
+		{ "smarthost smtp://a:65536\n", ":1: smarthost: the port" },
+		{ "smarthost smtp://a:\n", ":1: smarthost: the port" },
+		{ "smarthost smtp://a:25x\n", ":1: smarthost: the port" },
+		{ SMARTHOST "auth FOO\n", ":2: auth: must name" },
+		{ SMARTHOST "auth\n", ":2: auth: a value is missing" },
+		{ SMARTHOST "auth PLAIN,LOGIN\n", ":2: auth: must name" },
+		{ SMARTHOST "auth CRAM-MD5\n", ":2: auth: must name" },
+		{ "domain \"a\n", ":1: the closing quote" },
+		{ "a\x01 b\n", ":1: the line contains a control" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct settings s;
+		struct buf errors = errors_of(&s, rows[i].text, strlen(rows[i].text));
+		char wanted[200];
+
+		snprintf(wanted, sizeof(wanted), "%s%s", path, rows[i].error);
+		if (strncmp(buf_string(&errors), wanted, strlen(wanted)) != 0)
+			fail_msg("%s\ngives %s", rows[i].text, buf_string(&errors));
+		if (strchr(errors.data, '\n') != errors.data + errors.len - 1)
+			fail_msg("%s\ngives more than one error: %s", rows[i].text, errors.data);
+		buf_free(&errors);
+		settings_free(&s);
+	}
+}
+
+/* Each stands in host names and addresses nowhere, or is no address. */
+static void
+a_host_is_a_name_or_an_address(void **state)
+{
+	static const char *const bad[] = { "smtp://[]", "smtp://[a b]", "smtp://[mail.example.org]",
+		"smtp://[:::]", "smtp://[2001:db8::1%eth0 ]", "smtp://a\tb", "smtp://a<b>",
+		"smtp://a\"b", "smtp://a,b", "smtp://a\\b" };
+	size_t accepted = 0;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		struct settings s;
+		struct buf errors;
+		char text[100];
+
+		snprintf(text, sizeof(text), "smarthost %s\n", bad[i]);
+		errors = errors_of(&s, text, strlen(text));
+		if (errors.len == 0) {
+			print_error("accepted: %s\n", bad[i]);
+			accepted++;
+		}
+		buf_free(&errors);
+		settings_free(&s);
+	}
+	assert_int_equal(accepted, 0);
+}
+
+static void
+all_errors_are_told_and_the_rest_is_used(void **state)
+{
+	static const char text[] =
+	    "domain good.example\nnonsense x\nuser bad/name\nqueue_lifetime 1d\n";
+	struct settings s;
+	struct buf errors = errors_of(&s, text, strlen(text));
+
+	(void)state;
+	assert_non_null(strstr(errors.data, ":2: nonsense"));
+	assert_non_null(strstr(errors.data, ":3: user"));
+	assert_string_equal(s.domain, "good.example");
+	assert_string_equal(s.user, "postbag");
+	assert_int_equal(s.queue_lifetime, USEC_PER_DAY);
+	buf_free(&errors);
+	settings_free(&s);
+}
+
+static void
+a_file_that_cannot_be_read_leaves_defaults(void **state)
+{
+	struct settings s;
+	struct buf errors = BUF_INIT(0);
+
+	(void)state;
+	assert_int_equal(settings_read(&s, "/nowhere/postbag.conf", &errors), -1);
+	assert_non_null(strstr(errors.data, "/nowhere/postbag.conf"));
+	assert_non_null(strstr(errors.data, "No such file"));
+	assert_string_equal(s.spool_directory, "/var/spool/postbag");
+	assert_int_equal(s.retry_first, USEC_PER_MIN);
+	buf_free(&errors);
+	settings_free(&s);
+	errors = errors_of(&s, "a\0b", 3);
+	assert_non_null(strstr(errors.data, "NUL"));
+	buf_free(&errors);
+	settings_free(&s);
+}
+
+static void
+hosts_are_understood_in_every_form(void **state)
+{
+	static const struct {
+		const char *uri, *host, *name;
+	} rows[] = {
+		{ "smtp://a.x", "a.x", "a.x:587" },
+		{ "smtp://a.x.", "a.x", "a.x:587" },
+		{ "smtps://a.x", "a.x", "a.x:465" },
+		{ "smtp://192.0.2.1:25", "192.0.2.1", "192.0.2.1:25" },
+		{ "smtp://[2001:db8::1]", "2001:db8::1", "[2001:db8::1]:587" },
+		{ "smtp://[2001:db8::1]:25", "2001:db8::1", "[2001:db8::1]:25" },
+		{ "smtps://[192.0.2.1]", "192.0.2.1", "192.0.2.1:465" },
+		{ "smtp://b\xc3\xbc"
+		  "cher.x",
+		    "b\xc3\xbc"
+		    "cher.x",
+		    "b\xc3\xbc"
+		    "cher.x:587" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct settings s;
+		struct buf name = BUF_INIT(100);
+		char text[100];
+
+		snprintf(text, sizeof(text), "smarthost %s\n", rows[i].uri);
+		good(&s, text);
+		assert_string_equal(s.smarthosts[0].host, rows[i].host);
+		assert_string_equal(s.smarthosts[0].uri, rows[i].uri);
+		settings_smarthost_name(&s.smarthosts[0], &name);
+		assert_string_equal(buf_string(&name), rows[i].name);
+		buf_free(&name);
+		settings_free(&s);
+	}
+}
+
+static void
+crlf_and_byte_order_marks_do_not_matter(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	good(&s, "\xef\xbb\xbf# from another system\r\ndomain d.x\r\n\r\n"
+		 "smarthost smtp://a.x\r\n\tconnections 2\r\n");
+	assert_string_equal(s.domain, "d.x");
+	assert_string_equal(s.smarthosts[0].host, "a.x");
+	assert_int_equal(s.smarthosts[0].connections, 2);
+	settings_free(&s);
+}
+
+static void
+a_line_of_a_megabyte_is_an_error_of_that_line(void **state)
+{
+	enum { SIZE = 1 << 20 };
+	char *text = malloc(SIZE);
+	struct settings s;
+	struct buf errors;
+
+	(void)state;
+	memset(text, 'x', SIZE);
+	memcpy(text, "domain d.x\n", 11);
+	errors = errors_of(&s, text, SIZE);
+	assert_non_null(strstr(errors.data, ":2: the line is longer"));
+	assert_string_equal(s.domain, "d.x");
+	buf_free(&errors);
+	settings_free(&s);
+	free(text);
+}
+
+static void
+errors_without_end_are_capped(void **state)
+{
+	struct buf text = BUF_INIT(1 << 20), errors;
+	struct settings s;
+
+	(void)state;
+	while (text.len < 900000)
+		buf_add_string(&text, "nonsense\n");
+	errors = errors_of(&s, text.data, text.len);
+	assert_true(errors.len < 100000);
+	buf_free(&errors);
+	buf_free(&text);
+	settings_free(&s);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_are_those_of_the_manual),
+		cmocka_unit_test(values_are_taken),
+		cmocka_unit_test(each_error_names_file_line_and_setting),
+		cmocka_unit_test(a_host_is_a_name_or_an_address),
+		cmocka_unit_test(all_errors_are_told_and_the_rest_is_used),
+		cmocka_unit_test(a_file_that_cannot_be_read_leaves_defaults),
+		cmocka_unit_test(hosts_are_understood_in_every_form),
+		cmocka_unit_test(crlf_and_byte_order_marks_do_not_matter),
+		cmocka_unit_test(a_line_of_a_megabyte_is_an_error_of_that_line),
+		cmocka_unit_test(errors_without_end_are_capped),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
