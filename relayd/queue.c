@@ -102,6 +102,7 @@ static void
 entry_rewrite(struct journal *from, struct journal *to, struct index_entry *e)
 {
 	static const enum journal_event events[] = {
+		[STATE_DUE] = EVENT_CLEAR,
 		[STATE_DEFERRED] = EVENT_DEFERRED,
 		[STATE_DOUBT] = EVENT_DOUBT,
 		[STATE_ACTIVE] = EVENT_DOUBT,
@@ -127,7 +128,7 @@ entry_rewrite(struct journal *from, struct journal *to, struct index_entry *e)
 			journal_append(to, &record);
 	}
 	record.recipient = JOURNAL_ALL;
-	if (e->state == STATE_DUE)
+	if (e->state == STATE_DUE && e->attempts == 0)
 		return;
 	record.event = events[e->state];
 	if (e->state == STATE_DEFERRED && e->due > now)
@@ -139,6 +140,8 @@ entry_rewrite(struct journal *from, struct journal *to, struct index_entry *e)
 		record.text = old.text;
 	}
 	e->reason = journal_append(to, &record);
+	if (e->state == STATE_DUE)
+		e->reason = -1;
 	buf_free(&text);
 }
 

@@ -162,14 +162,18 @@ session_stop(struct session *s)
 	session_set_phase(s, SESSION_CLOSING);
 }
 
-/* Did it end in a way that the next one would, too? */
-static bool
-ended_early(const struct session *s)
+/* Why the next session may end the same way, so that it had better wait; NULL if
+ * this one ended well. */
+static const char *
+unexpected_end(const struct session *s)
 {
 	if (s->failed || s->stopping)
-		return false;
-	return s->phase == SESSION_CONNECTING ||
-	    (s->done == 0 && clock_boot() - s->idle_since < EARLY_END);
+		return NULL;
+	if (s->phase == SESSION_CONNECTING || s->phase == SESSION_BUSY)
+		return "relayd-session ended unexpectedly";
+	if (s->done == 0 && clock_boot() - s->idle_since < EARLY_END)
+		return "the smarthost closes connections before use";
+	return NULL;
 }
 
 /* The socket has closed. */
@@ -177,13 +181,12 @@ void
 session_end(struct relayd *r, struct session *s)
 {
 	struct session **p = &r->sessions;
+	const char *why = unexpected_end(s);
 
 	if (s->job.entry != NULL)
 		job_doubt(r, s, "its session ended before the outcome was known");
-	if (s->host != NULL && ended_early(s))
-		smarthost_fail(r, s->host, FAULT_CONNECTION,
-		    s->phase == SESSION_CONNECTING ? "relayd-session ended unexpectedly"
-		                           : "the smarthost closes connections before use");
+	if (s->host != NULL && why != NULL)
+		smarthost_fail(r, s->host, FAULT_CONNECTION, why);
 	session_detach(s);
 	relayd_unwatch(r, &s->watch);
 	close(s->watch.fd);

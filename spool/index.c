@@ -223,6 +223,12 @@ index_apply(void *context, const struct journal_record *r, off_t at)
 	/* what is finished stays finished */
 	if (e == NULL || e->state == STATE_FINISHED)
 		return;
+	/* every line carries what the attempts so far came to */
+	if (r->attempts >= e->attempts && r->attempts > 0) {
+		e->attempts = r->attempts;
+		e->first = clock_boot() -
+		    (int64_t)(r->elapsed > ELAPSED_MAX ? ELAPSED_MAX : r->elapsed) * 1000;
+	}
 	switch (r->event) {
 	case EVENT_DOUBT:
 		e->state = STATE_DOUBT;
@@ -241,9 +247,6 @@ index_apply(void *context, const struct journal_record *r, off_t at)
 		return;
 	case EVENT_DEFERRED:
 		e->state = STATE_DEFERRED;
-		e->attempts = r->attempts;
-		e->first = clock_boot() -
-		    (int64_t)(r->elapsed > ELAPSED_MAX ? ELAPSED_MAX : r->elapsed) * 1000;
 		e->due = due_after(r->time, r->pause * 1000);
 		break;
 	case EVENT_HELD:

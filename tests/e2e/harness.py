@@ -272,6 +272,7 @@ class Host:
     def close(self):
         if self.is_running():
             self.stop_relayd()
+        assert not re.search("Sanitizer|runtime error:", self.log()), self.log()
 
     def log(self):
         return text(self.logfile)
@@ -353,6 +354,7 @@ class Smarthost:
         self.options = options
         self.port = self.tls_port = free_port()
         self.process = None
+        self.started = False
         self.start()
 
     def __str__(self):
@@ -385,8 +387,13 @@ class Smarthost:
         poll(lambda: text(ready).strip() or self.process.poll() is not None)
         if not text(ready).strip():
             self.stop()
+            if not self.started and "already in use" in text(self.directory / "log"):
+                (self.directory / "log").unlink()  # another test run was faster
+                self.port = self.tls_port = free_port()
+                return self.start()
             pytest.fail(f"{' '.join(arguments)}\nis not ready: {text(self.directory / 'log')}", pytrace=False)
         self.port = self.tls_port = int(text(ready))
+        self.started = True
         return self
 
     def stop(self):
