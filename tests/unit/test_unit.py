@@ -21,8 +21,8 @@ def outcome_of(program):
         done = subprocess.run(
             [BUILD / "tests/unit" / program], capture_output=True, text=True, errors="replace", timeout=300,
             env={**os.environ, "CMOCKA_MESSAGE_OUTPUT": "TAP"}, stdin=subprocess.DEVNULL)
-        lines = re.findall(r"^(not ok|ok) \d+ - (\w+)( # SKIP)?", done.stdout, re.M)
-        results[program] = {name: "skipped" if skip else verdict for verdict, name, skip in lines}
+        lines = re.findall(r"^(not ok|ok) \d+ (# SKIP|-) (\w+)", done.stdout, re.M)
+        results[program] = {name: "skipped" if mark == "# SKIP" else verdict for verdict, mark, name in lines}
         results[program][None] = done.stdout + done.stderr
     return results[program]
 
@@ -35,6 +35,6 @@ def is_test(program, name):
 def test_unit(program, name):
     outcome = outcome_of(program)
     if outcome.get(name) == "skipped":
-        pytest.skip(f"{program} says that it cannot run here")
+        pytest.skip(f"{name} needs root")
     if outcome.get(name) != "ok":
         pytest.fail(outcome[None][-6000:], pytrace=False)
