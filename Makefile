@@ -156,12 +156,12 @@ deps:
 demo:
 	@tests/deps build
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD) all tests-build
-	@POSTBAG_BUILD=$(BUILD) tests/demo
+	@POSTBAG_BUILD='$(abspath $(BUILD))' tests/demo
 
 check:
 	@tests/deps check
 	@$(MAKE) --no-print-directory -j2 all tests-build unit-build
-	@POSTBAG_BUILD=$(CURDIR)/$(BUILD) POSTBAG_SANITIZE=$(SANITIZE) tests/run
+	@POSTBAG_BUILD='$(abspath $(BUILD))' POSTBAG_SANITIZE=$(SANITIZE) tests/run
 
 # SECONDS each; what it finds is written beside the corpus of its run
 SECONDS = 600
@@ -173,7 +173,7 @@ fuzz: $(FUZZERS)
 	done
 
 bench: all tests-build
-	@POSTBAG_BUILD=$(CURDIR)/$(BUILD) /usr/bin/python3 -B tests/bench/bench.py
+	@POSTBAG_BUILD='$(abspath $(BUILD))' /usr/bin/python3 -B tests/bench/bench.py
 
 tests-build: $(TEST_PROGRAMS)
 unit-build: $(UNIT_TESTS) $(FUZZERS)

@@ -29,8 +29,9 @@ name_copy(char *dst, const char *src, size_t len)
 
 		if (c < 0x80 && !isalnum(c) && c != '-' && c != '_' && c != '.')
 			return false;
-		dst[i] = c < 0x80 ? (char)tolower(c) : (char)c;
 	}
+	for (size_t i = 0; i < len; i++)
+		dst[i] = (unsigned char)src[i] < 0x80 ? (char)tolower(src[i]) : src[i];
 	dst[len] = '\0';
 	return true;
 }

@@ -7,12 +7,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/conf.h"
 #include "base/number.h"
+#include "base/text.h"
 
 #define WORDS_MAX 500          /* octets; the session's fields hold them */
 #define ERRORS_MAX (64 << 10) /* octets */
@@ -80,11 +83,27 @@ static const struct setting smarthost_settings[] = {
 
 static const char memory_error[] = "out of memory";
 
+/* A line of the errors, fit for a terminal. */
+__attribute__((format(printf, 2, 3))) static void
+error_add(struct parser *p, const char *fmt, ...)
+{
+	char *line = NULL;
+	va_list ap;
+
+	p->failed = true;
+	va_start(ap, fmt);
+	if (vasprintf(&line, fmt, ap) >= 0) {
+		text_add_printable(p->errors, line, strlen(line));
+		buf_add_char(p->errors, '\n');
+		free(line);
+	}
+	va_end(ap);
+}
+
 static void
 fail(struct parser *p, const char *what)
 {
-	p->failed = true;
-	buf_addf(p->errors, "%s:%u: %s: %s\n", p->settings->path, p->line.number, p->line.name, what);
+	error_add(p, "%s:%u: %s: %s", p->settings->path, p->line.number, p->line.name, what);
 }
 
 static void
@@ -445,8 +464,7 @@ lines_read(struct parser *p, struct buf *text)
 	while ((r = conf_reader_next(&reader, &line, &error)) != 0) {
 		p->line = line;
 		if (r < 0) {
-			p->failed = true;
-			buf_addf(p->errors, "%s:%u: %s\n", p->settings->path, line.number, error);
+			error_add(p, "%s:%u: %s", p->settings->path, line.number, error);
 			continue;
 		}
 		if (strcmp(line.name, "smarthost") == 0) {
@@ -471,7 +489,7 @@ settings_read(struct settings *s, const char *path, struct buf *errors)
 	if (errors->max == 0)
 		*errors = BUF_INIT(ERRORS_MAX);
 	if (s->path == NULL) {
-		buf_addf(errors, "%s: %s\n", path, memory_error);
+		error_add(&p, "%s: %s", path, memory_error);
 		return -1;
 	}
 	defaults_set(&p, host_settings, s);
@@ -482,7 +500,7 @@ settings_read(struct settings *s, const char *path, struct buf *errors)
 		    : errno == EILSEQ             ? "contains a NUL octet"
 		                                  : strerror(errno);
 
-		buf_addf(errors, "%s: cannot read the configuration: %s\n", path, why);
+		error_add(&p, "%s: cannot read the configuration: %s", path, why);
 		return -1;
 	}
 	lines_read(&p, &text);

@@ -25,6 +25,7 @@
 
 #define CLIENTS_MAX 64
 #define CHILD_SECONDS 60
+#define CHILDREN_A_USER 4
 
 struct client {
 	struct watch watch; /* must be first */
@@ -110,18 +111,49 @@ pause_now(struct relayd *r, char *text, size_t size)
 	return p;
 }
 
+static int
+list_write(const struct relayd *r, int fd, const struct index_entry *e,
+    const struct listing_pause *pause)
+{
+	if (file_write(fd, "ok\n", 3) < 0)
+		return -1;
+	if (e == NULL ? listing_queue(fd, &r->index, r->queue, r->journal.fd, pause) < 0
+	              : listing_message(fd, e, r->queue, r->journal.fd, pause) < 0)
+		return -1;
+	return file_write(fd, CONTROL_END, strlen(CONTROL_END));
+}
+
+/* A place for a child that answers c; users leave some to the administrator, and
+ * each user some to the others. */
+static struct control_child *
+child_place(struct relayd *r, const struct client *c)
+{
+	struct control_child *place = NULL;
+	size_t own = 0, all = 0;
+
+	for (size_t i = 0; i < RELAYD_CHILDREN; i++) {
+		struct control_child *child = &r->children[i];
+
+		if (child->pid == 0)
+			place = child;
+		all += child->pid != 0;
+		own += child->pid != 0 && child->uid == c->uid;
+	}
+	if (!is_administrator(c) && (own >= CHILDREN_A_USER || all >= RELAYD_CHILDREN - CHILDREN_A_USER))
+		return NULL;
+	return place;
+}
+
 /* Writes the answer in a child; e is NULL for the whole queue. */
 static void
 list(struct relayd *r, struct client *c, const struct index_entry *e)
 {
 	char text[1024];
 	struct listing_pause pause = pause_now(r, text, sizeof(text));
-	size_t slot = 0;
+	struct control_child *child = child_place(r, c);
 	pid_t pid;
 
-	while (slot < RELAYD_CHILDREN && r->children[slot] != 0)
-		slot++;
-	if (slot == RELAYD_CHILDREN) {
+	if (child == NULL) {
 		refuse(c, EX_TEMPFAIL, "relayd is busy with other listings; try again");
 		return;
 	}
@@ -129,18 +161,12 @@ list(struct relayd *r, struct client *c, const struct index_entry *e)
 	if (pid < 0) {
 		refuse(c, EX_TEMPFAIL, "relayd cannot fork: %s", strerror(errno));
 	} else if (pid > 0) {
-		r->children[slot] = pid;
+		*child = (struct control_child){ .pid = pid, .uid = c->uid };
 	} else {
 		signal(SIGPIPE, SIG_DFL);
 		alarm(CHILD_SECONDS);
 		file_set_nonblocking(c->watch.fd, 0);
-		if (file_write(c->watch.fd, "ok\n", 3) == 0) {
-			if (e == NULL)
-				listing_queue(c->watch.fd, &r->index, r->queue, r->journal.fd, &pause);
-			else
-				listing_message(c->watch.fd, e, r->queue, r->journal.fd, &pause);
-		}
-		_exit(0);
+		_exit(list_write(r, c->watch.fd, e, &pause) < 0);
 	}
 }
 
@@ -182,7 +208,7 @@ retry_all(struct relayd *r, const struct client *c)
 
 	if (!administrator && r->last_flush != 0 &&
 	    now - r->last_flush < (int64_t)r->settings.reconnect_first) {
-		answer(c, "ok\n");
+		answer(c, "ok\n" CONTROL_END);
 		return;
 	}
 	r->last_flush = now;
@@ -192,7 +218,7 @@ retry_all(struct relayd *r, const struct client *c)
 			    (administrator && e->state == STATE_DOUBT))
 				entry_retry(r, e);
 	smarthosts_wake(r, administrator);
-	answer(c, "ok\n");
+	answer(c, "ok\n" CONTROL_END);
 }
 
 static void
@@ -212,7 +238,7 @@ retry(struct relayd *r, const struct client *c, const char *id)
 		return;
 	entry_retry(r, e);
 	smarthosts_wake(r, true);
-	answer(c, "ok\n");
+	answer(c, "ok\n" CONTROL_END);
 }
 
 static void
@@ -242,7 +268,7 @@ removal(struct relayd *r, const struct client *c, const char *id)
 	log_info("%.*s: status=removed uid=%u", QUEUE_ID_LEN, name, (unsigned)c->uid);
 	queue_finish(
 	    r, e, fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
-	answer(c, "ok\n");
+	answer(c, "ok\n" CONTROL_END);
 }
 
 static void

@@ -124,10 +124,10 @@ children_reap(struct relayd *r)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		size_t i = 0;
 
-		while (i < RELAYD_CHILDREN && r->children[i] != pid)
+		while (i < RELAYD_CHILDREN && r->children[i].pid != pid)
 			i++;
 		if (i < RELAYD_CHILDREN)
-			r->children[i] = 0;
+			r->children[i].pid = 0;
 		else
 			sessions_reap(r, pid, status);
 	}
@@ -340,6 +340,10 @@ main(int argc, char **argv)
 	r.started = clock_boot();
 	if (settings_load(&r.settings, path) < 0)
 		return EX_CONFIG;
+	if (only_check)
+		printf("%s: no errors; %zu smarthost%s%s\n", path, r.settings.smarthost_count,
+		    r.settings.smarthost_count == 1 ? "" : "s",
+		    r.settings.smarthost_count == 0 ? ", so all mail would wait" : "");
 	code = only_check ? 0 : run(&r, to_stderr);
 	control_close(&r);
 	queue_close(&r);

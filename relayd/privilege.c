@@ -5,6 +5,7 @@
 #include "relayd/privilege.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
@@ -18,6 +19,7 @@ static int
 runtime_directory_make(const char *path, const struct passwd *owner)
 {
 	struct stat st;
+	int fd, code = 0;
 
 	if (mkdir(path, 0755) < 0 && errno != EEXIST) {
 		log_error_errno("cannot create runtime_directory %s", path);
@@ -26,16 +28,17 @@ runtime_directory_make(const char *path, const struct passwd *owner)
 	if (owner == NULL)
 		return 0;
 	/* only a directory that is root's own may be given away */
-	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) ||
-	    (st.st_uid != 0 && st.st_uid != owner->pw_uid)) {
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || (st.st_uid != 0 && st.st_uid != owner->pw_uid)) {
 		log_error("runtime_directory %s is not root's or %s's directory", path, owner->pw_name);
-		return EX_CONFIG;
-	}
-	if (st.st_uid == 0 && chown(path, owner->pw_uid, owner->pw_gid) < 0) {
+		code = EX_CONFIG;
+	} else if (st.st_uid == 0 && fchown(fd, owner->pw_uid, owner->pw_gid) < 0) {
 		log_error_errno("cannot give runtime_directory %s to %s", path, owner->pw_name);
-		return EX_TEMPFAIL;
+		code = EX_TEMPFAIL;
 	}
-	return 0;
+	if (fd >= 0)
+		close(fd);
+	return code;
 }
 
 static int

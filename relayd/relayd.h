@@ -74,7 +74,10 @@ struct relayd {
 	struct watch inotify, timer, signals, control;
 	struct client *clients;   /* of the control socket, the newest first */
 	size_t client_count;
-	pid_t children[RELAYD_CHILDREN]; /* that answer them; 0: a free place */
+	struct control_child {
+		pid_t pid; /* 0: a free place */
+		uid_t uid; /* whom it answers */
+	} children[RELAYD_CHILDREN];
 	int64_t started;          /* CLOCK_BOOTTIME */
 	int64_t next_expiry;      /* when to look for messages that are too old */
 	int64_t next_mend;        /* when to try a broken journal again */

@@ -7,6 +7,7 @@
 #include "sendmail/header.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -47,14 +48,22 @@ field_add(struct header *h, size_t start, size_t name_len)
 	return 0;
 }
 
-/* "From root Mon …" of a mailbox file, before the first field. */
+/* "From root Mon …" of a mailbox file, before the first field: the word behind the
+ * address is a day of the week.  "From now on …" is text. */
 static bool
 is_mbox_line(const struct header *h, const struct piece *p)
 {
+	static const char days[] = "Sun Mon Tue Wed Thu Fri Sat ";
+	char start[512], word[8], day[8], *s = start;
+
 	if (h->count > 0)
 		return false;
-	return (p->len >= 5 && memcmp(p->data, "From ", 5) == 0) ||
-	    (p->len >= 6 && memcmp(p->data, ">From ", 6) == 0);
+	snprintf(start, sizeof(start), "%.*s", (int)(p->len < sizeof(start) ? p->len : 511), p->data);
+	if (*s == '>')
+		s++;
+	if (sscanf(s, "%7s %*s %7s", word, day) != 2 || strcmp(word, "From") != 0)
+		return false;
+	return strlen(day) == 3 && strstr(days, day) != NULL;
 }
 
 enum line { LINE_FIELD, LINE_CONTINUATION, LINE_MBOX, LINE_EMPTY, LINE_BODY };

@@ -5,6 +5,7 @@
 #include "sendmail/identity.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,13 +46,17 @@ full_name_set(struct identity *id, const char *gecos)
 	buf_free(&b);
 }
 
-void
+int
 identity_init(struct identity *id, const struct settings *s)
 {
 	const struct passwd *pw;
 
 	*id = (struct identity){ .uid = getuid() };
+	errno = 0;
 	pw = getpwuid(id->uid);
+	/* other values may stand for "no such account" */
+	if (pw == NULL && (errno == EIO || errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+		return -1;
 	if (pw != NULL && is_usable(pw->pw_name)) {
 		snprintf(id->user, sizeof(id->user), "%s", pw->pw_name);
 		full_name_set(id, pw->pw_gecos == NULL ? "" : pw->pw_gecos);
@@ -60,6 +65,7 @@ identity_init(struct identity *id, const struct settings *s)
 	}
 	host_name(s, id->hostname);
 	host_domain(s, id->domain);
+	return 0;
 }
 
 static bool
@@ -83,8 +89,8 @@ quoted_add(struct buf *b, const char *s)
 	buf_add_char(b, '"');
 }
 
-/* RFC 2047 section 2: each word at most 75 characters; 10 UTF-8 characters of up
- * to 4 octets in Q encoding fit. */
+/* RFC 2047 section 2: each word at most 75 characters: up to 15 octets, 3
+ * characters each, fit beside the frame. */
 static void
 encoded_add(struct buf *b, const char *s)
 {

@@ -19,7 +19,8 @@ struct identity {
 	char domain[HOSTNAME_SIZE];
 };
 
-void identity_init(struct identity *id, const struct settings *s);
+/* 0, or -1 if the account cannot be looked up now. */
+int identity_init(struct identity *id, const struct settings *s);
 
 /* Appends name as the phrase of a mailbox: atoms as they are, else a quoted
  * string, else (not ASCII) encoded words of RFC 2047.  Control characters become

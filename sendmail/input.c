@@ -98,9 +98,15 @@ input_next(struct input *in, struct piece *p)
 		if (!in->whole_lines && shown > 0 && (in->within_line || shown > 1))
 			return piece_give(in, p, shown, shown, false);
 		if (have == CHUNK)
-			return piece_give(in, p, have, have, false);
+			return piece_give(in, p, shown > 0 ? shown : have, shown > 0 ? shown : have, false);
 		more = fill(in);
 		if (more < 0)
 			return -1;
 	}
+}
+
+bool
+input_has_more(const struct input *in)
+{
+	return in->dot && in->at < in->len;
 }

@@ -38,4 +38,7 @@ void input_fini(struct input *in);
  * ended, with or without a line end); -1: in->error. */
 int input_next(struct input *in, struct piece *p);
 
+/* After a dot: did more come with it, that nobody will read? */
+bool input_has_more(const struct input *in);
+
 #endif

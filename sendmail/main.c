@@ -28,7 +28,8 @@ is_time_zone(const char *tz)
 {
 	size_t n = strlen(tz);
 
-	if (n == 0 || n >= TZ_MAX || tz[0] == '/' || tz[0] == ':' || strstr(tz, "..") != NULL)
+	/* "" is UTC, and a colon may stand before a name */
+	if (n >= TZ_MAX || tz[*tz == ':'] == '/' || strstr(tz, "..") != NULL)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (!isalnum((unsigned char)tz[i]) && strchr("/_+-,.<>:", tz[i]) == NULL)
@@ -40,12 +41,13 @@ static void
 environment_clear(void)
 {
 	const char *tz = getenv("TZ");
+	bool keep = tz != NULL && is_time_zone(tz);
 	char kept[TZ_MAX] = "";
 
-	if (tz != NULL && is_time_zone(tz))
+	if (keep)
 		snprintf(kept, sizeof(kept), "%s", tz);
 	clearenv();
-	if (kept[0] != '\0')
+	if (keep)
 		setenv("TZ", kept, 1);
 }
 
@@ -94,6 +96,25 @@ check(const char *path, bool good)
 	return good ? 0 : EX_CONFIG;
 }
 
+/* A broken file must not stop a host from queueing; but whoever names a file of his
+ * own with -C does not mean the host's spool. */
+static int
+deliver(const struct settings *s, const struct options *o, bool good)
+{
+	int code;
+
+	if (!good && o->config != NULL && strcmp(s->spool_directory, SPOOLDIR) == 0) {
+		fprintf(stderr, "sendmail: nothing is queued: the file that -C names does not say where "
+		                "its spool is\n");
+		return EX_TEMPFAIL;
+	}
+	code = submit(s, o);
+	if (!good && code == 0)
+		fputs("sendmail: warning: the message is queued all the same; relayd needs a correct "
+		      "file to send it\n", stderr);
+	return code;
+}
+
 static int
 with_settings(const struct options *o)
 {
@@ -103,7 +124,6 @@ with_settings(const struct options *o)
 	bool good = settings_read(&s, path, &errors) == 0;
 	int code;
 
-	/* a broken file must not stop a host from queueing */
 	if (!good)
 		fprintf(stderr, "%s", buf_string(&errors));
 	switch (o->mode) {
@@ -117,10 +137,7 @@ with_settings(const struct options *o)
 		code = check(path, good);
 		break;
 	default:
-		if (!good)
-			fputs("sendmail: warning: the message is queued all the same; relayd needs a "
-			      "correct file to send it\n", stderr);
-		code = submit(&s, o);
+		code = deliver(&s, o, good);
 		break;
 	}
 	settings_free(&s);

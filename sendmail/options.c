@@ -12,6 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text.h"
+
 const char options_usage[] =
     "usage: sendmail [-it] [-f SENDER] [-F NAME] [-C FILE] [--] [RECIPIENT ...]  < MESSAGE\n"
     "       sendmail -bp | -q | -bi\n"
@@ -96,11 +98,13 @@ static const struct {
 __attribute__((format(printf, 2, 3))) static int
 fail(struct options *o, const char *fmt, ...)
 {
+	char raw[sizeof(o->error)];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(o->error, sizeof(o->error), fmt, ap);
+	vsnprintf(raw, sizeof(raw), fmt, ap);
 	va_end(ap);
+	text_copy_printable(o->error, sizeof(o->error), raw, strlen(raw));
 	return -1;
 }
 

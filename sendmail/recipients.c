@@ -25,16 +25,10 @@ recipients_init(struct recipients *r, struct envelope *e, const struct options *
 		.code = EX_DATAERR };
 }
 
-static void
-nothing(void *node)
-{
-	free(node);
-}
-
 void
 recipients_fini(struct recipients *r)
 {
-	tdestroy(r->seen, nothing);
+	tdestroy(r->seen, free);
 	buf_free(&r->error);
 }
 
@@ -139,6 +133,10 @@ list_add(struct recipients *r, const char *source, const char *text, size_t len)
 		return 0;
 	if (error == NULL)
 		return -1;
+	while (len > 0 && strchr(" \t\r\n", *text) != NULL && *text != '\0') {
+		text++;
+		len--;
+	}
 	text_copy_printable(start, sizeof(start), text, len);
 	return fail(r, start, error);
 }
@@ -212,6 +210,8 @@ recipients_set_sender(struct recipients *r, const char *sender)
 	else if (address_list_parse(sender, strlen(sender), sender_take, &one, &error) < 0) {
 		if (error != NULL)
 			fail(r, sender, error);
+	} else if (one.count == 0 && *sender != '\0' && strcmp(sender, "<>") != 0) {
+		fail(r, sender, "it is no address; the null sender is written <>");
 	} else if (envelope_set_sender(r->envelope, buf_string(&one.whole)) < 0) {
 		memory_fail(r);
 	} else {

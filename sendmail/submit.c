@@ -6,6 +6,7 @@
 #include "sendmail/submit.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -50,7 +51,9 @@ input_complain(const struct submission *s)
 static int
 recipients_complain(const struct submission *s)
 {
-	return complain(s->recipients.code, buf_string(&s->recipients.error));
+	const struct buf *error = &s->recipients.error;
+
+	return complain(s->recipients.code, error->len == 0 ? "out of memory" : error->data);
 }
 
 /* Everything that the command line decides. */
@@ -124,8 +127,9 @@ header_write(struct submission *s)
 	int code = 0;
 
 	if (complete_header(&s->header, &c, &text) < 0) {
-		fprintf(stderr, "sendmail: cannot complete the header: %s\n", strerror(errno));
-		code = EX_TEMPFAIL;
+		code = errno == ENOBUFS ? EX_DATAERR : EX_TEMPFAIL;
+		fprintf(stderr, "sendmail: cannot complete the header: %s\n",
+		    errno == ENOBUFS ? "it would be too long" : strerror(errno));
 	}
 	/* RFC 6531 section 3.4: raw UTF-8 in the header needs SMTPUTF8 */
 	if (!text_is_ascii(text.data, text.len) && text_is_utf8(text.data, text.len))
@@ -158,6 +162,25 @@ body_write(struct submission *s, struct piece *p, bool has_piece)
 	return r < 0 ? input_complain(s) : code;
 }
 
+static void
+signals_ignore(void)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2,
+		SIGVTALRM, SIGPROF, SIGXCPU };
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		signal(signals[i], SIG_IGN);
+}
+
+/* The rule of the lone dot has cut reports short before now. */
+static void
+dot_warn(const struct submission *s)
+{
+	if (input_has_more(&s->input))
+		fputs("sendmail: warning: a line with a single dot ended the message, and what "
+		      "follows it is dropped; -i prevents that\n", stderr);
+}
+
 static int
 message_submit(struct submission *s)
 {
@@ -176,13 +199,20 @@ message_submit(struct submission *s)
 	if (code != 0)
 		return code;
 	if (message_begin(&s->writer, &s->spool, &s->envelope) < 0)
-		return spool_complain(s);
+		return errno == ENOBUFS
+		    ? complain(EX_DATAERR, "the envelope is longer than 8 MB: too many or too long "
+		                           "addresses; send the message in parts")
+		    : spool_complain(s);
 	code = header_write(s);
 	if (code == 0)
 		code = body_write(s, &piece, has_piece);
-	if (code == 0 && message_commit(&s->writer) < 0)
-		code = spool_complain(s);
-	return code;
+	if (code == 0)
+		dot_warn(s);
+	if (code != 0)
+		return code;
+	/* whoever tells us to end from here on comes too late: exit code and queue agree */
+	signals_ignore();
+	return message_commit(&s->writer) < 0 ? spool_complain(s) : 0;
 }
 
 int
@@ -192,14 +222,15 @@ submit(const struct settings *settings, const struct options *o)
 		.options = o,
 		.spool = { .dir = -1, .queue = -1 },
 		.writer = { .fd = -1 } };
+	bool named = identity_init(&s.identity, settings) == 0;
 	int code;
 
-	identity_init(&s.identity, settings);
 	envelope_init(&s.envelope);
 	s.envelope.time = clock_real();
 	s.envelope.uid = (uint32_t)s.identity.uid;
 	recipients_init(&s.recipients, &s.envelope, o, s.identity.domain);
-	code = message_submit(&s);
+	code = named ? message_submit(&s)
+	             : complain(EX_TEMPFAIL, "cannot look up who submits; nothing is queued");
 	message_abort(&s.writer);
 	input_fini(&s.input);
 	header_free(&s.header);

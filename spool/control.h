@@ -3,7 +3,7 @@
  * the stream socket RUNDIR/relayd.sock: one request a connection.
  *
  *	request:  one line, "list", "show ID", "retry ID|all" or "remove ID"
- *	answer:   "ok", or "error EXITCODE TEXT", then text to be shown, to the end
+ *	answer:   "ok", text to be shown, and the line "end"; or "error EXITCODE TEXT"
  *
  * relayd knows the caller by SO_PEERCRED.
  */
@@ -13,6 +13,7 @@
 #include "base/buf.h"
 
 #define CONTROL_SOCKET "relayd.sock"
+#define CONTROL_END "end\n"
 #define CONTROL_REQUEST_MAX 256 /* octets, with the line end */
 
 /* Connects; -1 with errno (ENOENT, ECONNREFUSED: relayd is not running). */

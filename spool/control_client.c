@@ -17,6 +17,7 @@
 #include "base/text.h"
 
 #define CHUNK 16384
+#define ANSWER_SECONDS 60 /* for each piece of it */
 
 int
 control_address(const char *runtime_directory, struct sockaddr_un *address)
@@ -35,12 +36,15 @@ control_address(const char *runtime_directory, struct sockaddr_un *address)
 int
 control_connect(const char *runtime_directory)
 {
+	const struct timeval patience = { .tv_sec = ANSWER_SECONDS };
 	struct sockaddr_un address;
 	int fd;
 
 	if (control_address(runtime_directory, &address) < 0)
 		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		int saved = errno;
 
@@ -51,21 +55,28 @@ control_connect(const char *runtime_directory)
 	return fd;
 }
 
-/* Writes the whole lines in b, and with rest what is behind them, too. */
+static bool
+is_end(const struct buf *b)
+{
+	return strcmp(buf_string(b), CONTROL_END) == 0;
+}
+
+/* Writes the whole lines in b, but for an end that may be the answer's. */
 static int
-lines_copy(int out_fd, struct buf *b, bool rest)
+lines_copy(int out_fd, struct buf *b)
 {
 	struct buf shown = BUF_INIT(SIZE_MAX / 2);
 	size_t done = 0;
 	char *end;
 	int r = 0;
 
-	while ((end = b->len > done ? memchr(b->data + done, '\n', b->len - done) : NULL) != NULL) {
+	while ((end = b->len > done ? memchr(b->data + done, '\n', b->len - done) : NULL) != NULL &&
+	    strcmp(b->data + done, CONTROL_END) != 0) {
 		text_add_printable(&shown, b->data + done, (size_t)(end - b->data) - done);
 		buf_add_char(&shown, '\n');
 		done = (size_t)(end - b->data) + 1;
 	}
-	if (rest || b->len - done > CHUNK) {
+	if (b->len - done > CHUNK) {
 		text_add_printable(&shown, buf_string(b) + done, b->len - done);
 		done = b->len;
 	}
@@ -73,6 +84,20 @@ lines_copy(int out_fd, struct buf *b, bool rest)
 	r = file_write(out_fd, buf_string(&shown), shown.len);
 	buf_free(&shown);
 	return r;
+}
+
+static void
+lines_add_printable(struct buf *b, const char *s)
+{
+	for (;;) {
+		size_t n = strcspn(s, "\n");
+
+		text_add_printable(b, s, n);
+		if (s[n] == '\0')
+			return;
+		buf_add_char(b, '\n');
+		s += n + 1;
+	}
 }
 
 /* "ok", or "error 77 text". */
@@ -115,16 +140,21 @@ control_request(int fd, const char *request, int out_fd, struct buf *error)
 				code = status_parse(in.data, error);
 				buf_consume(&in, (size_t)(end - in.data) + 1);
 			}
-			if (started && lines_copy(out_fd, &in, false) < 0)
+			if (started && code == 0 && lines_copy(out_fd, &in) < 0) {
+				buf_addf(error, "cannot write the answer: %s", strerror(errno));
 				break;
+			}
 		}
 	}
-	if (started && n == 0)
-		lines_copy(out_fd, &in, true);
-	else if (error->len == 0)
-		buf_addf(error, "relayd ended in the middle of its answer");
-	if (!started || n < 0)
-		code = EX_TEMPFAIL;
+	if (started && code != 0 && in.len > 0) {
+		/* the error goes on: names to choose from, one a line */
+		buf_truncate(&in, in.len - (in.data[in.len - 1] == '\n'));
+		buf_add_char(error, '\n');
+		lines_add_printable(error, buf_string(&in));
+	}
+	if (error->len == 0 && (!started || !is_end(&in)))
+		buf_add_string(error, n < 0 && errno == EAGAIN ? "relayd does not answer"
+		                                               : "relayd ended in the middle of its answer");
 	buf_free(&in);
-	return code;
+	return error->len > 0 && code == 0 ? EX_TEMPFAIL : code;
 }

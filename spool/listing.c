@@ -51,12 +51,16 @@ line_add(struct listing *l, const char *label, const char *open, const char *tex
 	buf_addf(&l->out, "%s\n", close);
 }
 
-static void
+static int
 recipients_add(struct listing *l, const struct index_entry *e, const struct envelope *env)
 {
-	for (size_t i = 0; i < env->recipient_count; i++)
+	for (size_t i = 0; i < env->recipient_count; i++) {
 		if (!index_is_finished(e, i))
 			line_add(l, "to", "<", env->recipients[i].address, ">");
+		if (l->out.len > OUT_FLUSH_AT && flush(l) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* The journal's words for the state. */
@@ -133,6 +137,7 @@ entry_add(struct listing *l, const struct index_entry *e)
 	char name[NAME_LEN + 1], arrived[CLOCK_LOCAL_SIZE];
 	struct message m;
 	enum message_status status;
+	int r = 0;
 
 	memcpy(name, e->name, NAME_LEN);
 	name[NAME_LEN] = '\0';
@@ -148,14 +153,14 @@ entry_add(struct listing *l, const struct index_entry *e)
 		} else {
 			buf_addf(&l->out, "(%s)\n", status_words(&m, status));
 		}
-		recipients_add(l, e, &m.envelope);
+		r = recipients_add(l, e, &m.envelope);
 		reason_add(l, e, &m.envelope);
 		next_add(l, e);
 		l->octets += m.length;
 		l->messages++;
 	}
 	message_close(&m);
-	return l->out.len > OUT_FLUSH_AT ? flush(l) : 0;
+	return r == 0 && l->out.len > OUT_FLUSH_AT ? flush(l) : r;
 }
 
 static struct listing

@@ -1,6 +1,6 @@
 /*
  * Reading a message.  Any local user can put a file into queue/, so everything
- * is checked: what kind of file it is before it is opened for good, its length
+ * is checked: what kind of file it is, its length
  * against its size, each envelope line, and at the end the check value.
  */
 #include "spool/spool.h"

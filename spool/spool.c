@@ -30,28 +30,44 @@ spool_fail(struct spool *s, const char *what, const char *sub)
 	return -1;
 }
 
-/* Creates sub with mode 0700 and hands it to the account, if there is one to
- * hand it to, with the final mode last. */
+static int
+directory_settle(int fd, const struct passwd *owner, mode_t mode)
+{
+	if (owner != NULL && fchown(fd, owner->pw_uid, owner->pw_gid) < 0)
+		return -1;
+	return fchmod(fd, mode) < 0 || fsync(fd) < 0 ? -1 : 0;
+}
+
+/* Makes sub, hands it to the account if there is one to hand it to, and only then
+ * gives it its name: nobody puts a file into it that the account could not read. */
 static int
 subdirectory_create(struct spool *s, const char *sub, const struct passwd *owner, mode_t mode)
 {
-	int fd, r = -1;
+	char new[NAME_LEN + 2];
+	struct queue_name name;
+	mode_t umask_before = umask(077);
+	int fd = -1, r = -1;
 
-	if (mkdirat(s->dir, sub, 0700) < 0 && errno != EEXIST)
-		return spool_fail(s, "create", sub);
-	/* whatever the umask took away */
-	if (fchmodat(s->dir, sub, 0700, 0) < 0)
-		return spool_fail(s, "set the mode of", sub);
-	fd = openat(s->dir, sub, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return spool_fail(s, "open", sub);
-	if ((owner != NULL && fchown(fd, owner->pw_uid, owner->pw_gid) < 0) || fchmod(fd, mode) < 0)
-		spool_fail(s, "set owner and mode of", sub);
-	else if (fsync(fd) < 0)
-		spool_fail(s, "sync", sub);
-	else
-		r = 0;
-	close(fd);
+	if (name_make(&name) == 0) {
+		snprintf(new, sizeof(new), ".%s", name.text);
+		if (mkdirat(s->dir, new, 0700) == 0)
+			fd = openat(s->dir, new, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	}
+	umask(umask_before);
+	if (fd >= 0 && directory_settle(fd, owner, mode) == 0) {
+		r = renameat2(s->dir, new, s->dir, sub, RENAME_NOREPLACE);
+		/* somebody else was faster, or the file system cannot be asked that way */
+		if (r < 0 && errno == EINVAL)
+			r = renameat(s->dir, new, s->dir, sub);
+		if (r < 0 && (errno == EEXIST || errno == ENOTEMPTY))
+			r = unlinkat(s->dir, new, AT_REMOVEDIR);
+	}
+	if (r < 0)
+		spool_fail(s, "create", sub);
+	if (r < 0 && fd >= 0)
+		unlinkat(s->dir, new, AT_REMOVEDIR);
+	if (fd >= 0)
+		close(fd);
 	return r;
 }
 
@@ -75,6 +91,10 @@ subdirectories_create(struct spool *s, const char *user)
 	if (st.st_uid != geteuid()) {
 		errno = ENOENT;
 		return queue ? spool_fail(s, "open", "queue") : 0;
+	}
+	if (geteuid() == 0 && (st.st_mode & 022) != 0) {
+		errno = EPERM;
+		return spool_fail(s, "trust, because others can write to it,", "");
 	}
 	if (geteuid() == 0) {
 		errno = 0;

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -52,7 +51,7 @@ space_check(struct spool *s)
 		return 0;
 	snprintf(s->problem, sizeof(s->problem),
 	    "no space for a message in %s/queue: %llu octets and %llu inodes are free, and the "
-	    "setting spool_reserve keeps %llu octets",
+	    "setting spool_reserve keeps %llu octets: make room, or lower it",
 	    s->directory, (unsigned long long)free_octets, (unsigned long long)fs.f_favail,
 	    (unsigned long long)reserve);
 	errno = ENOSPC;
@@ -75,11 +74,13 @@ temporary_create(struct message_writer *w)
 		return -1;
 	}
 	flock(w->fd, LOCK_EX | LOCK_NB);
-	return 0;
+	/* relayd must be able to open it, to see whether it is still locked */
+	return fchmod(w->fd, 0640);
 }
 
-/* The daemon reads a submitter's file through its group; root, who is in no
- * need of set-gid, gives the file that group himself. */
+/* The daemon, who owns queue/, reads another's file through its group.  Root and
+ * the members of that group can give it; whoever can do neither must not leave a
+ * file that is never read. */
 static int
 group_set(struct message_writer *w)
 {
@@ -87,7 +88,7 @@ group_set(struct message_writer *w)
 
 	if (fstat(w->spool->queue, &queue) < 0 || fstat(w->fd, &file) < 0)
 		return -1;
-	if (file.st_gid == queue.st_gid || geteuid() != 0)
+	if (file.st_gid == queue.st_gid || file.st_uid == queue.st_uid)
 		return 0;
 	return fchown(w->fd, (uid_t)-1, queue.st_gid);
 }
@@ -279,16 +280,9 @@ commit(struct message_writer *w)
 int
 message_commit(struct message_writer *w)
 {
-	sigset_t all, old;
-	int r, saved;
+	int r = commit(w), saved = errno;
 
-	/* a caller that is told to end here either has queued the message or not */
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, &old);
-	r = commit(w);
-	saved = errno;
 	message_abort(w);
-	sigprocmask(SIG_SETMASK, &old, NULL);
 	errno = saved;
 	return r;
 }

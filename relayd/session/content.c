@@ -25,6 +25,21 @@ chunk_read(const struct message *m, uint64_t done, char *to, size_t max)
 	return n;
 }
 
+/* Does every line end in CRLF?  A bare LF would end a line for one server and not
+ * for the next, and so the message. */
+static bool
+is_made_of_lines(const char *s, size_t len)
+{
+	const char *at = s, *lf;
+
+	while ((lf = memchr(at, '\n', len - (size_t)(at - s))) != NULL) {
+		if (lf == s || lf[-1] != '\r')
+			return false;
+		at = lf + 1;
+	}
+	return at == s + len;
+}
+
 enum content_result
 content_load(const struct message *m, struct buf *whole)
 {
@@ -44,7 +59,9 @@ content_load(const struct message *m, struct buf *whole)
 		crc = crc32c(crc, to, (size_t)n);
 		buf_added(whole, (size_t)n);
 	}
-	return message_check_end(m, crc) ? CONTENT_OK : CONTENT_CORRUPT;
+	return message_check_end(m, crc) && is_made_of_lines(buf_string(whole), whole->len)
+	    ? CONTENT_OK
+	    : CONTENT_CORRUPT;
 }
 
 int
@@ -58,7 +75,10 @@ content_write(struct stream *s, struct dot_stuffing *d, const char *piece, size_
 			return -1;
 		if (stream_write(s, piece, n) < 0)
 			return -1;
+		if (end != NULL && (n > 1 ? end[-1] != '\r' : !d->after_cr))
+			d->malformed = true;
 		d->within_line = end == NULL;
+		d->after_cr = piece[n - 1] == '\r';
 		piece += n;
 		len -= n;
 	}
@@ -84,13 +104,15 @@ content_stream(const struct message *m, struct stream *s, struct dot_stuffing *d
 		crc = crc32c(crc, chunk, (size_t)n);
 		if (content_write(s, d, chunk, (size_t)n) < 0)
 			return CONTENT_BROKEN;
+		if (d->malformed)
+			return CONTENT_CORRUPT;
 		done += (uint64_t)n;
 	}
-	return message_check_end(m, crc) ? CONTENT_OK : CONTENT_CORRUPT;
+	return message_check_end(m, crc) && !d->within_line ? CONTENT_OK : CONTENT_CORRUPT;
 }
 
 int
-content_end(struct stream *s, const struct dot_stuffing *d)
+content_end(struct stream *s)
 {
-	return d->within_line ? stream_write(s, "\r\n.\r\n", 5) : stream_write(s, ".\r\n", 3);
+	return stream_write(s, ".\r\n", 3);
 }

@@ -15,13 +15,15 @@
 
 enum content_result {
 	CONTENT_OK,
-	CONTENT_CORRUPT, /* the file does not have its check value */
+	CONTENT_CORRUPT, /* the file does not have its check value, or is not made of lines */
 	CONTENT_READ,    /* it cannot be read: errno */
 	CONTENT_BROKEN,  /* the stream says why */
 };
 
 struct dot_stuffing {
 	bool within_line;
+	bool after_cr;
+	bool malformed; /* a line that does not end in CRLF, which sendmail never writes */
 };
 
 /* Reads all of it into whole and checks it. */
@@ -34,7 +36,7 @@ int content_write(struct stream *s, struct dot_stuffing *d, const char *piece, s
 enum content_result content_stream(const struct message *m, struct stream *s,
     struct dot_stuffing *d);
 
-/* "CRLF . CRLF"; a content that does not end in a line end gets one. */
-int content_end(struct stream *s, const struct dot_stuffing *d);
+/* The line with the dot. */
+int content_end(struct stream *s);
 
 #endif

@@ -184,7 +184,7 @@ job_run(struct session *s, const struct ipc_job *job, int fd, bool *stale)
 	if (end == END_COMPLETE)
 		outcomes_report(job->id, &t);
 	end_report(job->id, end,
-	    end == END_CORRUPT  ? "its check value is wrong"
+	    end == END_CORRUPT  ? "its check value is wrong, or its lines do not end in CRLF"
 	        : t.broken      ? c->problem
 	                        : "");
 	/* a connection that went stale while it was idle is nobody's fault */

@@ -351,7 +351,7 @@ content_send(struct transaction *t, const struct buf *whole)
 		stream_fail(&c->stream, STREAM_CLOSED, "the smarthost answers before the end");
 		r = CONTENT_BROKEN;
 	}
-	if (r == CONTENT_BROKEN || content_end(&c->stream, &dots) < 0 ||
+	if (r == CONTENT_BROKEN || content_end(&c->stream) < 0 ||
 	    stream_flush(&c->stream) < 0)
 		return content_broken(t);
 	stream_timeout(&c->stream, timeout * 2);

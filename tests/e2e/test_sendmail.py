@@ -623,3 +623,33 @@ def test_a_submitter_that_is_killed_leaves_nothing(host):
     process.wait()
     process.stdin.close()
     assert left_behind(host) == []
+
+
+def test_text_that_begins_like_a_mailbox_line_is_kept(make_host):
+    host = make_host()
+    host.submit(b"From now on the disk is read-only\n", "a@example.test")
+    assert b"\r\n\r\nFrom now on the disk is read-only\r\n" in stored(host)
+
+
+def stored(host):
+    (name,) = host.queue_files()
+    return (host.spool / "queue" / name).read_bytes()
+
+
+def test_what_follows_a_lone_dot_is_not_dropped_in_silence(make_host):
+    host = make_host()
+    done = host.sendmail("a@example.test", input=b"Subject: x\n\none\n.\ntwo\n")
+    assert done.returncode == 0 and b"single dot" in done.stderr and stored(host).endswith(b"one\r\n")
+
+
+@pytest.mark.skipif(bool(os.environ.get("POSTBAG_SANITIZE")), reason="the sanitizers do not work under ptrace")
+def test_a_signal_during_the_commit_comes_too_late(make_host):
+    host = make_host()
+    host.submit(b"x\n", "first@example.test")
+    for call in ("fchmod", "linkat", "fsync"):
+        before = len(host.queue_files())
+        done = subprocess.run(
+            ["strace", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=TERM:when=1",
+             host.workplace.program("sendmail"), "-C", host.conf, "a@example.test"],
+            input=b"x\n", capture_output=True, **harness.unprivileged())
+        assert (done.returncode, len(host.queue_files())) == (0, before + 1), (call, done.stderr)

@@ -81,7 +81,7 @@ def test_failed_at_any_call_exit_code_and_queue_agree(make_host, error):
         kept = whole_messages(host)
         assert (code == 0) == (kept == 1), (name, n, code, kept, said)
         if code != 0:
-            assert code == 75 and "sendmail: cannot " in said, (name, n, code, said)
+            assert code == 75 and "sendmail: " in said, (name, n, code, said)
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "linkat", "openat", "read"])

@@ -66,13 +66,11 @@ dots_are_doubled_wherever_the_pieces_end(void **state)
 		const char *content, *wire;
 	} rows[] = {
 		{ "", ".\r\n" },
-		{ ".", "..\r\n.\r\n" },
 		{ ".\r\n", "..\r\n.\r\n" },
 		{ "..\r\n", "...\r\n.\r\n" },
 		{ "a\r\n.\r\nb\r\n", "a\r\n..\r\nb\r\n.\r\n" },
 		{ "a.b\r\n", "a.b\r\n.\r\n" },
-		{ "a", "a\r\n.\r\n" },
-		{ ".a\r\n.b", "..a\r\n..b\r\n.\r\n" },
+		{ ".a\r\n.b\r\n", "..a\r\n..b\r\n.\r\n" },
 		{ "a\r\n\r\n.\r\n", "a\r\n\r\n..\r\n.\r\n" },
 		{ "a\r.\r\n", "a\r.\r\n.\r\n" },
 		{ "a\r\n.\r\n.\r\n", "a\r\n..\r\n..\r\n.\r\n" },
@@ -91,7 +89,7 @@ dots_are_doubled_wherever_the_pieces_end(void **state)
 				assert_int_equal(content_write(&w.stream, &d, rows[i].content + at,
 						     len - at < size ? len - at : size),
 				    0);
-			assert_int_equal(content_end(&w.stream, &d), 0);
+			assert_int_equal(content_end(&w.stream), 0);
 			got = wire_close(&w, NULL);
 			assert_string_equal(got, rows[i].wire);
 			free(got);
@@ -114,7 +112,7 @@ dotted(size_t size)
 static void
 streaming_doubles_dots_at_chunk_borders(void **state)
 {
-	static const size_t sizes[] = { 65535, 65536, 65537, 65538, 300000 };
+	static const size_t sizes[] = { 65532, 65535, 65538, 65541, 300000 };
 	struct place *p = *state;
 
 	for (size_t i = 0; i < COUNT(sizes); i++) {
@@ -130,12 +128,11 @@ streaming_doubles_dots_at_chunk_borders(void **state)
 				expected[n++] = '.';
 			expected[n++] = data[k];
 		}
-		n += (size_t)sprintf(
-		    expected + n, "%s.\r\n", data[sizes[i] - 1] == '\n' ? "" : "\r\n");
+		n += (size_t)sprintf(expected + n, ".\r\n");
 		assert_int_equal(message_open(&m, p->queue, name.text), MESSAGE_OK);
 		wire_open(&w);
 		assert_int_equal(content_stream(&m, &w.stream, &d), CONTENT_OK);
-		assert_int_equal(content_end(&w.stream, &d), 0);
+		assert_int_equal(content_end(&w.stream), 0);
 		got = wire_close(&w, &len);
 		assert_int_equal(len, n);
 		assert_memory_equal(got, expected, n);
@@ -147,18 +144,41 @@ streaming_doubles_dots_at_chunk_borders(void **state)
 }
 
 static void
+lines_that_do_not_end_in_crlf_are_corrupt(void **state)
+{
+	static const char *const contents[] = { "a\r\nb", "a\nb\r\n", "a\n", "\n", "a\r\n\n.\r\n", "a\r" };
+	struct place *p = *state;
+
+	for (size_t i = 0; i < COUNT(contents); i++) {
+		struct dot_stuffing d = { .within_line = false };
+		struct queue_name name = message_put_simple(p, contents[i]);
+		struct message m;
+		struct buf whole;
+		struct wire w;
+
+		assert_int_equal(message_open(&m, p->queue, name.text), MESSAGE_OK);
+		assert_int_equal(content_load(&m, &whole), CONTENT_CORRUPT);
+		wire_open(&w);
+		assert_int_equal(content_stream(&m, &w.stream, &d), CONTENT_CORRUPT);
+		free(wire_close(&w, NULL));
+		buf_free(&whole);
+		message_close(&m);
+	}
+}
+
+static void
 loading_gives_the_whole_content(void **state)
 {
 	struct place *p = *state;
-	char *data = dotted(CONTENT_WHOLE_MAX);
+	char *data = dotted(CONTENT_WHOLE_MAX - 1);
 	struct queue_name name = message_put_simple(p, data);
 	struct message m;
 	struct buf whole;
 
 	assert_int_equal(message_open(&m, p->queue, name.text), MESSAGE_OK);
 	assert_int_equal(content_load(&m, &whole), CONTENT_OK);
-	assert_int_equal(whole.len, CONTENT_WHOLE_MAX);
-	assert_memory_equal(whole.data, data, CONTENT_WHOLE_MAX);
+	assert_int_equal(whole.len, CONTENT_WHOLE_MAX - 1);
+	assert_memory_equal(whole.data, data, CONTENT_WHOLE_MAX - 1);
 	buf_free(&whole);
 	message_close(&m);
 	free(data);
@@ -298,6 +318,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(dots_are_doubled_wherever_the_pieces_end),
 		TEST(streaming_doubles_dots_at_chunk_borders),
+		TEST(lines_that_do_not_end_in_crlf_are_corrupt),
 		TEST(loading_gives_the_whole_content),
 		TEST(an_empty_content_is_ok),
 		TEST(a_damaged_content_is_never_ok),

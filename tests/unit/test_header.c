@@ -161,7 +161,9 @@ mailbox_lines_in_front_go(void **state)
 	(void)state;
 	check("From root Mon Nov 23 16:28:01 2026\n" FULL "\nbody\n", FULL, "body|");
 	check(">From root Mon Nov 23 16:28:01 2026\n" FULL "\nbody\n", FULL, "body|");
-	check("From a\n>From b\nFrom c\n" FULL "\nbody\n", FULL, "body|");
+	check("From a Mon Nov\n>From b Tue Nov\n" FULL "\nbody\n", FULL, "body|");
+	check("From : a@b\nDate: x\nTo: c@d\nMessage-ID: <e@f>\n\nbody\n",
+	    "From : a@b\r\nDate: x\r\nTo: c@d\r\nMessage-ID: <e@f>\r\n", "body|");
 	check(FULL "\nFrom here on\n", FULL, "From here on|");
 	check(FULL "From here on\n", FULL, "From here on|");
 }
