@@ -100,3 +100,13 @@ file_set_nonblocking(int fd, int on)
 		return -1;
 	return fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
 }
+
+int
+file_fill_standard(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		    open("/dev/null", fd == 0 ? O_WRONLY : O_RDWR) < 0)
+			return -1;
+	return 0;
+}

@@ -25,6 +25,10 @@ int file_read_all(int fd, struct buf *b);
  * fail with EINVAL.  dirfd as in openat(2).  flags may add O_NOFOLLOW. */
 int file_open_regular(int dirfd, const char *path, int flags);
 
+/* Opens what is closed of the descriptors 0 to 2, so that no file that is opened
+ * later takes their place; standard input then cannot be read.  0 or -1. */
+int file_fill_standard(void);
+
 int file_set_nonblocking(int fd, int on);
 
 #endif

@@ -258,7 +258,9 @@ set_password(struct parser *p)
 {
 	const char *value = p->line.value;
 
-	if (strncmp(value, "file:/", 6) != 0 &&
+	if (strlen(value) >= PATH_MAX)
+		fail(p, "is too long");
+	else if (strncmp(value, "file:/", 6) != 0 &&
 	    (strncmp(value, "credential:", 11) != 0 || value[11] == '\0' || !is_name(value + 11)))
 		fail(p, "must be file:/PATH or credential:NAME, so that the secret itself stands "
 		        "in a file of its own");

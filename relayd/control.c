@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -42,10 +43,8 @@ client_end(struct relayd *r, struct client *c)
 	while (*p != c)
 		p = &(*p)->next;
 	*p = c->next;
-	relayd_unwatch(r, &c->watch);
-	close(c->watch.fd);
 	buf_free(&c->request);
-	free(c);
+	relayd_bury(r, &c->watch);
 	r->client_count--;
 }
 
@@ -111,16 +110,39 @@ pause_now(struct relayd *r, char *text, size_t size)
 	return p;
 }
 
-static int
-list_write(const struct relayd *r, int fd, const struct index_entry *e,
-    const struct listing_pause *pause)
+enum { CHILD_CLIENT, CHILD_QUEUE, CHILD_JOURNAL, CHILD_FDS };
+
+/* In the child: only the three descriptors that it needs, so that neither the lock
+ * nor another client nor a session depends on how long it lives. */
+static void
+child_strip(const struct relayd *r, int client)
 {
-	if (file_write(fd, "ok\n", 3) < 0)
+	const int fds[CHILD_FDS] = { client, r->queue, r->journal.fd };
+	int copies[CHILD_FDS];
+	sigset_t none;
+
+	for (int i = 0; i < CHILD_FDS; i++)
+		copies[i] = fcntl(fds[i], F_DUPFD, CHILD_FDS);
+	for (int i = 0; i < CHILD_FDS; i++)
+		dup2(copies[i], i);
+	close_range(CHILD_FDS, ~0U, 0);
+	signal(SIGPIPE, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	alarm(CHILD_SECONDS);
+	file_set_nonblocking(CHILD_CLIENT, 0);
+}
+
+static int
+list_write(const struct relayd *r, const struct index_entry *e, const struct listing_pause *pause)
+{
+	if (file_write(CHILD_CLIENT, "ok\n", 3) < 0)
 		return -1;
-	if (e == NULL ? listing_queue(fd, &r->index, r->queue, r->journal.fd, pause) < 0
-	              : listing_message(fd, e, r->queue, r->journal.fd, pause) < 0)
+	if (e == NULL ? listing_queue(CHILD_CLIENT, &r->index, CHILD_QUEUE, CHILD_JOURNAL, pause) < 0
+	              : listing_message(CHILD_CLIENT, e, CHILD_QUEUE, CHILD_JOURNAL, pause) < 0)
 		return -1;
-	return file_write(fd, CONTROL_END, strlen(CONTROL_END));
+	return file_write(CHILD_CLIENT, CONTROL_END, strlen(CONTROL_END));
 }
 
 /* A place for a child that answers c; users leave some to the administrator, and
@@ -163,10 +185,8 @@ list(struct relayd *r, struct client *c, const struct index_entry *e)
 	} else if (pid > 0) {
 		*child = (struct control_child){ .pid = pid, .uid = c->uid };
 	} else {
-		signal(SIGPIPE, SIG_DFL);
-		alarm(CHILD_SECONDS);
-		file_set_nonblocking(c->watch.fd, 0);
-		_exit(list_write(r, c->watch.fd, e, &pause) < 0);
+		child_strip(r, c->watch.fd);
+		_exit(list_write(r, e, &pause) < 0);
 	}
 }
 
@@ -192,14 +212,16 @@ find(struct relayd *r, const struct client *c, const char *id)
 static void
 entry_retry(struct relayd *r, struct index_entry *e)
 {
-	if (e->state == STATE_ACTIVE || (e->state == STATE_DUE && e->due <= clock_boot()))
+	e->trouble = 0;
+	if (e->state == STATE_ACTIVE || e->state == STATE_FINISHED ||
+	    (e->state == STATE_DUE && e->due <= clock_boot()))
 		return;
 	queue_record(r, e, EVENT_RETRY, JOURNAL_ALL, 0, "");
 	queue_wait(r, e, STATE_DUE, clock_boot());
 }
 
-/* Everybody may flush, now and then; only the administrator also what is set
- * aside, and smarthosts that refused our credential. */
+/* Everybody may flush, now and then; only the administrator also what is in doubt,
+ * and smarthosts that refused our credential or are over a limit. */
 static void
 retry_all(struct relayd *r, const struct client *c)
 {
@@ -254,6 +276,10 @@ removal(struct relayd *r, const struct client *c, const char *id)
 	}
 	if ((e = find(r, c, id)) == NULL)
 		return;
+	if (e->state == STATE_FINISHED) {
+		refuse(c, EX_TEMPFAIL, "message %s is finished, and its file about to be removed", id);
+		return;
+	}
 	if (e->state == STATE_ACTIVE) {
 		refuse(c, EX_TEMPFAIL, "message %s is being sent right now", id);
 		return;
@@ -337,8 +363,12 @@ connection_ready(struct relayd *r, struct watch *w)
 	struct client *c;
 	int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0)
+	if (fd < 0) {
+		/* out of descriptors: somebody must go, or this would not wait */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			client_evict(r);
 		return;
+	}
 	c = calloc(1, sizeof(*c));
 	if (c == NULL || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
 		close(fd);

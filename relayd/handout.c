@@ -7,12 +7,15 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/number.h"
 
 #define BACKLOG_PER_SESSION 8 /* waiting messages that make one more session worth it */
+#define WAIT_LONG ((int64_t)USEC_PER_SEC) /* so does a wait of one message */
 
 /* What is not a whole message is set aside.  True if e can be handed out. */
 static bool
@@ -20,6 +23,7 @@ message_take(struct relayd *r, struct index_entry *e, struct message *m)
 {
 	char name[NAME_LEN + 1];
 	bool left = false;
+	struct stat st;
 
 	memcpy(name, e->name, NAME_LEN);
 	name[NAME_LEN] = '\0';
@@ -33,8 +37,8 @@ message_take(struct relayd *r, struct index_entry *e, struct message *m)
 	case MESSAGE_EMPTY:
 		log_warn("%.*s: an empty file, left by a crash before its message was accepted; "
 		         "removed", QUEUE_ID_LEN, name);
-		queue_finish(r, e, 0);
-		unlinkat(r->queue, name, 0);
+		queue_record(r, e, EVENT_REMOVED, JOURNAL_ALL, 0, "");
+		queue_finish(r, e, fstat(m->fd, &st) == 0 ? st.st_ino : 0);
 		return false;
 	case MESSAGE_NEWER:
 		queue_set_aside(r, e, STATE_HELD, 0, "written by a newer version of postbag");
@@ -80,7 +84,7 @@ job_give(struct relayd *r, struct session *s, struct index_entry *e, struct mess
 
 		job_unsent(r, s, false);
 		if (saved != EPIPE && saved != ECONNRESET)
-			kill(s->pid, SIGKILL);
+			session_kill(s);
 		session_set_phase(s, SESSION_CLOSING);
 	}
 	return true;
@@ -98,19 +102,42 @@ session_ready(const struct relayd *r)
 	return best;
 }
 
-/* Due mail, and no session is free: is one more worth it? */
+/* May h have one more session? */
+static bool
+has_room(const struct smarthost *h, int64_t now)
+{
+	uint64_t limit = h->settings->connections;
+
+	if (h->limit_until > now && h->limit < limit)
+		limit = h->limit;
+	return h->connecting == 0 && h->sessions < limit;
+}
+
+/* Due mail, and no session is free: one more is worth it if much waits, or
+ * something for long. */
 static void
 session_want(struct relayd *r, int64_t now)
 {
 	int64_t until;
-	size_t backlog;
 	struct smarthost *h = smarthost_choose(r, now, &until);
+	size_t backlog;
 
-	if (h == NULL || h->connecting > 0 || h->sessions >= h->settings->connections)
+	if (h == NULL || !has_room(h, now))
 		return;
 	backlog = BACKLOG_PER_SESSION * h->sessions;
-	if (backlog == 0 || heap_count_due(&r->heap, now, backlog) == backlog)
+	if (backlog == 0 || heap_top(&r->heap)->due + WAIT_LONG <= now ||
+	    heap_count_due(&r->heap, now, backlog) == backlog)
 		session_start(r, h);
+}
+
+int64_t
+sessions_next_start(struct relayd *r, int64_t now)
+{
+	int64_t until;
+	const struct smarthost *h = smarthost_choose(r, now, &until);
+	int64_t due = heap_top(&r->heap)->due + WAIT_LONG;
+
+	return h != NULL && has_room(h, now) && due > now ? due : INT64_MAX;
 }
 
 void

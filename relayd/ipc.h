@@ -73,7 +73,14 @@ enum ipc_report_type {
 enum ipc_outcome { OUTCOME_DELIVERED, OUTCOME_DEFERRED, OUTCOME_REFUSED, OUTCOME_SENDER_REFUSED,
 	OUTCOMES };
 /* value for REPORT_END */
-enum ipc_end { END_COMPLETE, END_UNSENT, END_DOUBT, END_CORRUPT, ENDS };
+enum ipc_end {
+	END_COMPLETE,
+	END_UNSENT, /* not sent: the connection broke, or was refused */
+	END_STALE,  /* not sent: the connection had ended before, or it is our own fault */
+	END_DOUBT,
+	END_CORRUPT,
+	ENDS,
+};
 /* value for REPORT_FAILED */
 enum ipc_fault { FAULT_CONNECTION, FAULT_CREDENTIAL, FAULT_QUOTA, FAULTS };
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/hostname.h"
 #include "base/log.h"
 #include "base/number.h"
@@ -40,6 +41,16 @@ void
 relayd_unwatch(struct relayd *r, struct watch *w)
 {
 	epoll_ctl(r->epoll, EPOLL_CTL_DEL, w->fd, NULL);
+}
+
+void
+relayd_bury(struct relayd *r, struct watch *w)
+{
+	relayd_unwatch(r, w);
+	close(w->fd);
+	w->fd = -1;
+	w->next_dead = r->dead;
+	r->dead = w;
 }
 
 /* ---- settings -------------------------------------------------------------- */
@@ -182,13 +193,14 @@ next_time(struct relayd *r)
 
 	if (r->stop_at != 0)
 		return r->stop_at;
-	next = earlier(sessions_idle(r, now), r->next_expiry);
+	next = earlier(earlier(sessions_next_idle(r), r->next_expiry), r->next_unlink);
 	if (r->journal.broken)
 		return earlier(next, r->next_mend);
 	if (top == NULL)
 		return next;
 	if (top->due > now)
 		return earlier(next, top->due);
+	next = earlier(next, sessions_next_start(r, now));
 	/* due, but no session is free: one that is busy or connecting will report */
 	if (smarthost_choose(r, now, &until) == NULL)
 		next = earlier(next, until);
@@ -221,12 +233,21 @@ turn(struct relayd *r)
 	for (int i = 0; i < n; i++) {
 		struct watch *w = events[i].data.ptr;
 
-		w->ready(r, w);
+		if (w->fd >= 0)
+			w->ready(r, w);
+	}
+	while (r->dead != NULL) {
+		struct watch *w = r->dead;
+
+		r->dead = w->next_dead;
+		free(w);
 	}
 	if (r->reload)
 		reload(r);
 	queue_expire(r);
 	queue_commit(r);
+	/* only whoever got nothing to do is idle */
+	sessions_end_idle(r, clock_boot());
 }
 
 static void
@@ -286,11 +307,24 @@ session_path_set(struct relayd *r, bool root)
 		memcpy(r->session_path, self, sizeof(self));
 }
 
+/* Clients, and two descriptors for each session, must fit. */
+static void
+descriptors_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static int
 run(struct relayd *r, bool to_stderr)
 {
 	int code;
 
+	descriptors_raise();
 	session_path_set(r, geteuid() == 0);
 	code = privilege_settle(r);
 	if (code != 0)
@@ -320,6 +354,8 @@ main(int argc, char **argv)
 	bool to_stderr = false, only_check = false;
 	int c, code;
 
+	if (file_fill_standard() < 0)
+		return EX_TEMPFAIL;
 	log_to_stderr("relayd");
 	while ((c = getopt(argc, argv, "C:dn")) != -1) {
 		if (c == 'C') {
@@ -338,6 +374,7 @@ main(int argc, char **argv)
 		return EX_USAGE;
 	}
 	r.started = clock_boot();
+	r.next_unlink = INT64_MAX;
 	if (settings_load(&r.settings, path) < 0)
 		return EX_CONFIG;
 	if (only_check)

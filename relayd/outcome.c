@@ -301,9 +301,7 @@ static void
 attempt_run(struct attempt *a, struct results *results, bool expired,
     enum settings_refused refused, const char *smarthost)
 {
-	struct relayd *r = a->r;
-	struct index_entry *e = a->e;
-	char name[NAME_LEN];
+	const struct index_entry *e = a->e;
 
 	for (size_t i = 0; i < results->count; i++) {
 		if (expired)
@@ -311,10 +309,8 @@ attempt_run(struct attempt *a, struct results *results, bool expired,
 		result_apply(a, &results->list[i], refused);
 	}
 	bounce(a, smarthost);
-	memcpy(name, e->name, NAME_LEN);
 	conclude(a);
-	/* conclude() may have finished, and so freed, the entry */
-	if (index_find(&r->index, name) == e && e->state == STATE_DEFERRED)
+	if (e->state == STATE_DEFERRED)
 		deferred_record(a, results);
 }
 
@@ -354,7 +350,8 @@ outcome_expire(struct relayd *r, struct index_entry *e)
 	struct message m;
 	int error = 0;
 
-	if (e->reason >= 0 && journal_read_at(r->journal.fd, e->reason, &last, &text) == 0)
+	if (e->reason >= 0 && journal_read_at(r->journal.fd, e->reason, &last, &text) == 0 &&
+	    memcmp(last.name, e->name, NAME_LEN) == 0)
 		reason = last.text;
 
 	memcpy(name, e->name, NAME_LEN);

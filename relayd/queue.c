@@ -16,6 +16,8 @@
 #include "base/number.h"
 #include "relayd/relayd.h"
 
+#define REWRITE_SLICE (1 << 20) /* octets of a new journal that are held in memory */
+#define EXPIRE_A_TURN 10        /* messages; each costs a bounce */
 #define MEND_INTERVAL ((int64_t)(10 * USEC_PER_SEC))
 #define EXPIRE_INTERVAL_MAX ((int64_t)USEC_PER_HOUR)
 #define JOURNAL_EMPTY_AT (1 << 20) /* a journal without live entries is begun anew */
@@ -74,32 +76,20 @@ queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state,
 void
 queue_finish(struct relayd *r, struct index_entry *e, ino_t inode)
 {
-	struct finished *f;
-
 	heap_remove(&r->heap, e);
-	if (r->finished_count == r->finished_size) {
-		size_t size = r->finished_size == 0 ? 64 : 2 * r->finished_size;
-
-		f = reallocarray(r->finished, size, sizeof(*f));
-		if (f == NULL) {
-			/* the journal knows; the next start of relayd unlinks it */
-			log_warn_errno("%.*s: cannot remember to remove it", QUEUE_ID_LEN, e->name);
-			index_remove(&r->index, e);
-			return;
-		}
-		r->finished = f;
-		r->finished_size = size;
-	}
-	f = &r->finished[r->finished_count++];
-	memcpy(f->name, e->name, NAME_LEN);
-	f->name[NAME_LEN] = '\0';
-	f->inode = inode;
-	index_remove(&r->index, e);
+	e->state = STATE_FINISHED;
+	e->trouble = 0;
+	e->inode = inode;
+	/* it stays in the index, so that nobody takes the file for a new one */
+	e->next_finished = r->finished;
+	r->finished = e;
+	r->finished_new = true;
 }
 
-/* The lines that say of e what the old journal says. */
-static void
-entry_rewrite(struct journal *from, struct journal *to, struct index_entry *e)
+/* The lines that say of e what the old journal says.  Returns the offset of the one
+ * that explains its state, or -1. */
+static off_t
+entry_rewrite(struct journal *from, struct journal *to, const struct index_entry *e)
 {
 	static const enum journal_event events[] = {
 		[STATE_DUE] = EVENT_CLEAR,
@@ -109,9 +99,11 @@ entry_rewrite(struct journal *from, struct journal *to, struct index_entry *e)
 		[STATE_HELD] = EVENT_HELD,
 		[STATE_FAILED] = EVENT_FAILED,
 		[STATE_CORRUPT] = EVENT_CORRUPT,
+		[STATE_FINISHED] = EVENT_DONE,
 	};
 	int64_t now = clock_boot();
 	struct buf text = BUF_INIT(0);
+	off_t at;
 	struct journal_record old, record = {
 		.time = clock_real(),
 		.name = e->name,
@@ -129,7 +121,7 @@ entry_rewrite(struct journal *from, struct journal *to, struct index_entry *e)
 	}
 	record.recipient = JOURNAL_ALL;
 	if (e->state == STATE_DUE && e->attempts == 0)
-		return;
+		return -1;
 	record.event = events[e->state];
 	if (e->state == STATE_DEFERRED && e->due > now)
 		record.pause = (uint64_t)(e->due - now) / 1000;
@@ -139,30 +131,40 @@ entry_rewrite(struct journal *from, struct journal *to, struct index_entry *e)
 		record.code = old.code;
 		record.text = old.text;
 	}
-	e->reason = journal_append(to, &record);
-	if (e->state == STATE_DUE)
-		e->reason = -1;
+	at = journal_append(to, &record);
 	buf_free(&text);
+	return e->state == STATE_DUE || e->state == STATE_FINISHED ? -1 : at;
 }
 
-/* A journal that says no more than what is of use. */
+/* A journal that says no more than what is of use.  Until it is in place, the
+ * entries keep their offsets into the old one. */
 static int
 journal_rewrite(struct relayd *r)
 {
 	struct journal next;
+	off_t *reasons = calloc(r->index.count + 1, sizeof(*reasons));
+	size_t n = 0;
+	int result = -1;
 
-	if (journal_replace_begin(&r->journal, &next) < 0)
+	if (reasons == NULL || journal_replace_begin(&r->journal, &next) < 0) {
+		free(reasons);
 		return -1;
-	for (size_t i = 0; i < r->index.bucket_count; i++)
+	}
+	for (size_t i = 0; i < r->index.bucket_count; i++) {
+		for (struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next) {
+			reasons[n++] = entry_rewrite(&r->journal, &next, e);
+			if (next.pending.len > REWRITE_SLICE)
+				journal_commit(&next, false);
+		}
+	}
+	if (journal_replace_end(&r->journal, &next, r->queue) == 0)
+		result = 0;
+	n = 0;
+	for (size_t i = 0; result == 0 && i < r->index.bucket_count; i++)
 		for (struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next)
-			entry_rewrite(&r->journal, &next, e);
-	for (size_t i = 0; i < r->finished_count; i++)
-		journal_append(&next, &(struct journal_record){ .time = clock_real(),
-		                          .name = r->finished[i].name,
-		                          .recipient = JOURNAL_ALL,
-		                          .event = EVENT_DONE,
-		                          .text = "" });
-	return journal_replace_end(&r->journal, &next, r->queue);
+			e->reason = reasons[n++];
+	free(reasons);
+	return result;
 }
 
 /* The journal cannot be written: one new one is tried now, then every ten
@@ -195,34 +197,60 @@ journal_write(struct relayd *r, bool sync)
 	return journal_mend(r, clock_boot());
 }
 
+/* Removes a finished file.  True if its entry may go, too. */
+static bool
+finished_remove(struct relayd *r, struct index_entry *e)
+{
+	char name[NAME_LEN + 1];
+	struct stat st;
+
+	memcpy(name, e->name, NAME_LEN);
+	name[NAME_LEN] = '\0';
+	if (fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		return true;
+	/* only the file that was sent, should its name lead to another one now */
+	if (st.st_ino == e->inode && unlinkat(r->queue, name, 0) == 0)
+		return true;
+	if (e->trouble == 0)
+		log_warn_errno("%.*s: finished, but cannot remove %s/queue/%s", QUEUE_ID_LEN, name,
+		    r->spool.directory, name);
+	e->trouble = 1;
+	return false;
+}
+
+/* What cannot be removed now stays finished, is shown by mailq, and is tried
+ * again. */
 static void
 finished_unlink(struct relayd *r)
 {
-	struct stat st;
+	struct index_entry *e = r->finished, *next;
 
-	for (size_t i = 0; i < r->finished_count; i++) {
-		const struct finished *f = &r->finished[i];
-
-		/* only the file that was sent, should its name lead to another one now */
-		if (fstatat(r->queue, f->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_ino != f->inode)
+	r->finished = NULL;
+	r->finished_new = false;
+	r->next_unlink = INT64_MAX;
+	for (; e != NULL; e = next) {
+		next = e->next_finished;
+		if (finished_remove(r, e)) {
+			index_remove(&r->index, e);
 			continue;
-		if (unlinkat(r->queue, f->name, 0) < 0)
-			log_warn_errno("%.*s: delivered, but cannot remove %s/queue/%s", QUEUE_ID_LEN,
-			    f->name, r->spool.directory, f->name);
+		}
+		e->next_finished = r->finished;
+		r->finished = e;
+		r->next_unlink = clock_boot() + MEND_INTERVAL;
 	}
-	r->finished_count = 0;
 }
 
 void
 queue_commit(struct relayd *r)
 {
-	bool changed = r->journal.pending.len > 0 || r->finished_count > 0;
+	bool finished;
 
 	if (r->journal.broken && !journal_mend(r, clock_boot()))
 		return;
 	/* also writes what has come together so far */
 	sessions_dispatch(r);
-	if (!changed)
+	finished = r->finished != NULL && (r->finished_new || clock_boot() >= r->next_unlink);
+	if (!finished && !r->journal.unsynced && r->journal.pending.len == 0)
 		return;
 	if (!journal_write(r, true))
 		return;
@@ -262,7 +290,7 @@ entries_schedule(struct relayd *r)
 			next = e->next;
 			if (e->heap == 0 && e->state <= STATE_DOUBT)
 				queue_wait(r, e, e->state, e->due);
-			if (e->state != STATE_FINISHED)
+			if (e->state != STATE_FINISHED || e->inode != 0)
 				continue;
 			memcpy(name, e->name, NAME_LEN);
 			name[NAME_LEN] = '\0';
@@ -358,7 +386,6 @@ queue_close(struct relayd *r)
 	journal_close(&r->journal);
 	heap_free(&r->heap);
 	index_free(&r->index);
-	free(r->finished);
 	for (size_t i = 0; i < 3; i++) {
 		int fd = i == 0 ? r->queue : i == 1 ? r->state : r->lock;
 
@@ -375,19 +402,27 @@ queue_expire(struct relayd *r)
 {
 	int64_t now = clock_boot(), step = (int64_t)(r->settings.queue_lifetime / 10);
 	struct index_entry **all;
-	size_t count = r->index.count;
+	size_t count = r->index.count, expired = 0;
 
-	if (now < r->next_expiry)
+	if (now < r->next_expiry || r->stop_at != 0 || r->journal.broken)
 		return;
 	all = index_sorted(&r->index);
 	for (size_t i = 0; all != NULL && i < count; i++) {
 		/* sorted by age: the rest is younger */
 		if (clock_real() - name_time(all[i]->name) < (int64_t)r->settings.queue_lifetime)
 			break;
-		if (all[i]->state <= STATE_DOUBT && outcome_is_expired(r, all[i]))
-			outcome_expire(r, all[i]);
+		if (all[i]->state > STATE_DOUBT || !outcome_is_expired(r, all[i]))
+			continue;
+		/* a slice, so that the journal and everybody else gets a turn, too */
+		if (expired++ == EXPIRE_A_TURN)
+			break;
+		outcome_expire(r, all[i]);
 	}
 	free(all);
+	if (expired > EXPIRE_A_TURN) {
+		r->next_expiry = now;
+		return;
+	}
 	spool_sweep(r->queue);
 	if (step > EXPIRE_INTERVAL_MAX)
 		step = EXPIRE_INTERVAL_MAX;

@@ -30,8 +30,9 @@ struct session;
 
 /* Something that epoll(7) watches. */
 struct watch {
-	int fd;
+	int fd; /* -1: it has ended */
 	void (*ready)(struct relayd *r, struct watch *w);
+	struct watch *next_dead;
 };
 
 /* A smarthost's health. */
@@ -40,16 +41,13 @@ struct smarthost {
 	char name[300];      /* host:port */
 	unsigned failures;   /* in a row */
 	int64_t paused_until; /* CLOCK_BOOTTIME, 0: it may be tried */
-	bool credential;     /* it paused because of the credential */
+	int64_t failed_at;   /* of the last failure */
+	enum ipc_fault fault; /* its kind */
+	uint64_t limit;      /* connections that it takes, until limit_until */
+	int64_t limit_until;
 	char problem[600];   /* of the last failure, "" if the last session was well */
 	unsigned first_address; /* addresses to pass over: they failed after connect */
 	unsigned sessions, connecting;
-};
-
-/* A file that is finished and goes when the journal is on disk. */
-struct finished {
-	char name[NAME_LEN + 1];
-	ino_t inode;
 };
 
 struct relayd {
@@ -67,10 +65,12 @@ struct relayd {
 	struct session *sessions;
 	uint32_t last_job;
 
-	struct finished *finished; /* waits for the sync */
-	size_t finished_count, finished_size;
+	struct index_entry *finished; /* their files go when the journal is on disk */
+	bool finished_new;            /* some of them since the last commit */
+	int64_t next_unlink;          /* when to try those again that could not be removed */
 
 	int epoll;
+	struct watch *dead;
 	struct watch inotify, timer, signals, control;
 	struct client *clients;   /* of the control socket, the newest first */
 	size_t client_count;
@@ -89,6 +89,9 @@ struct relayd {
 /* Adds fd to the loop; 0 or -1 with errno. */
 int relayd_watch(struct relayd *r, struct watch *w);
 void relayd_unwatch(struct relayd *r, struct watch *w);
+/* Ends what begins with w: closes its descriptor now, and frees it when no event of
+ * this turn can refer to it any more. */
+void relayd_bury(struct relayd *r, struct watch *w);
 
 /* ---- queue.c: files and entries ------------------------------------------- */
 
@@ -107,7 +110,7 @@ void queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state s
 void queue_record(struct relayd *r, struct index_entry *e, enum journal_event event,
     long recipient, unsigned code, const char *text);
 
-/* e is finished: its file goes at the end of the turn.  e is freed. */
+/* e is finished: when its file is gone, at the end of the turn or later, so is e. */
 void queue_finish(struct relayd *r, struct index_entry *e, ino_t inode);
 
 /* Writes the journal, hands out jobs, syncs, unlinks: the end of a turn. */
@@ -158,16 +161,21 @@ struct smarthost *smarthosts_make(const struct settings *s);
 void smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault,
     const char *problem);
 void smarthost_well(struct smarthost *h);
+/* It refuses one more connection while others work: it gets no more for a while. */
+void smarthost_full(struct smarthost *h, const char *problem);
 /* The first that may be tried, or NULL and *until is when one may be again
  * (INT64_MAX: there is none). */
 struct smarthost *smarthost_choose(struct relayd *r, int64_t now, int64_t *until);
-/* Ends pauses; those after a rejected credential only if credentials is set. */
-void smarthosts_wake(struct relayd *r, bool credentials);
+/* Ends pauses; those after a rejected credential or a limit only if all is set. */
+void smarthosts_wake(struct relayd *r, bool all);
 
 /* Hands due messages to sessions and starts the sessions that are needed. */
 void sessions_dispatch(struct relayd *r);
-/* When a session has been idle for long enough: closes it.  The next such time. */
-int64_t sessions_idle(struct relayd *r, int64_t now);
+/* When a session will have been idle for long enough; then it is to be ended. */
+int64_t sessions_next_idle(const struct relayd *r);
+void sessions_end_idle(struct relayd *r, int64_t now);
+/* When mail that is due will have waited long enough for one more session. */
+int64_t sessions_next_start(struct relayd *r, int64_t now);
 /* Tells all to stop (at once, or after their message). */
 void sessions_stop(struct relayd *r);
 void sessions_kill(struct relayd *r);

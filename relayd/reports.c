@@ -87,11 +87,15 @@ end_reported(struct relayd *r, struct session *s, const struct ipc_report *p)
 		outcome_apply(r, j->entry, &j->message, &j->results, s->refused, s->host_name);
 		job_end(j);
 		s->done++;
-		if (s->host != NULL)
+		/* a session from before the last failure proves nothing about it */
+		if (s->host != NULL && s->ready_at >= s->host->failed_at)
 			smarthost_well(s->host);
 		break;
 	case END_UNSENT:
 		job_unsent(r, s, s->phase == SESSION_BUSY && !s->stopping);
+		break;
+	case END_STALE:
+		job_unsent(r, s, false);
 		break;
 	case END_DOUBT:
 		job_doubt(r, s, p->text);
@@ -110,6 +114,28 @@ end_reported(struct relayd *r, struct session *s, const struct ipc_report *p)
 }
 
 static void
+failed_reported(struct relayd *r, struct session *s, const struct ipc_report *p, const char *text)
+{
+	struct smarthost *h = s->host;
+	bool connecting = s->phase == SESSION_CONNECTING;
+	enum ipc_fault fault;
+
+	s->failed = true;
+	if (h != NULL && !s->stopping && p->value < FAULTS) {
+		fault = (enum ipc_fault)p->value;
+		if (fault == FAULT_CONNECTION && connecting && h->sessions > h->connecting)
+			smarthost_full(h, text);
+		else
+			smarthost_fail(r, h, fault, text);
+		/* a limit or a refused credential is not this connection's alone */
+		for (struct session *x = r->sessions; fault != FAULT_CONNECTION && x != NULL; x = x->next)
+			if (x->host == h && x != s)
+				session_retire(x);
+	}
+	session_stop(s);
+}
+
+static void
 report_apply(struct relayd *r, struct session *s, struct ipc_report *p)
 {
 	char text[sizeof(p->text)], quoted[LOG_VALUE_SIZE];
@@ -122,7 +148,7 @@ report_apply(struct relayd *r, struct session *s, struct ipc_report *p)
 		    log_quote(text, quoted));
 		if (s->phase == SESSION_CONNECTING)
 			session_set_phase(s, SESSION_READY);
-		s->idle_since = clock_boot();
+		s->idle_since = s->ready_at = clock_boot();
 		if (s->host == NULL)
 			session_stop(s);
 		break;
@@ -133,17 +159,13 @@ report_apply(struct relayd *r, struct session *s, struct ipc_report *p)
 		end_reported(r, s, p);
 		break;
 	case REPORT_FAILED:
-		s->failed = true;
-		if (s->host != NULL && !s->stopping && p->value < FAULTS)
-			smarthost_fail(r, s->host, (enum ipc_fault)p->value, text);
-		session_stop(s);
+		failed_reported(r, s, p, text);
 		break;
 	case REPORT_CLOSING:
 		log_info("smarthost=%s session=%d closed=%s", s->name, (int)s->pid,
 		    log_quote(text, quoted));
 		session_stop(s);
-		/* told to stop by its own wish: an early end still counts as a failure */
-		s->stopping = s->done > 0;
+		s->excused = true;
 		break;
 	default:
 		log_info("smarthost=%s session=%d: %s", s->name, (int)s->pid, text);

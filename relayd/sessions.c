@@ -107,22 +107,26 @@ session_start(struct relayd *r, struct smarthost *h)
 	struct ipc_settings settings;
 	struct session *s = NULL;
 	int pair[2];
+	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		smarthost_fail(r, h, FAULT_CONNECTION, "cannot make a socket for a session");
 		return;
 	}
 	s = session_new(r, h, pair[0]);
-	if (s != NULL)
-		s->pid = fork();
-	if (s != NULL && s->pid == 0)
+	pid = s == NULL ? -1 : fork();
+	if (pid == 0)
 		session_exec(r, pair[1]);
 	close(pair[1]);
-	if (s == NULL) {
-		close(pair[0]);
-		smarthost_fail(r, h, FAULT_CONNECTION, "no memory for a session");
+	if (pid < 0) {
+		if (s == NULL)
+			close(pair[0]);
+		else
+			session_end(r, s);
+		smarthost_fail(r, h, FAULT_CONNECTION, "no memory or process for a session");
 		return;
 	}
+	s->pid = pid;
 	settings_fill(&settings, r, h);
 	/* if it cannot start, its socket closes: session_packets_ready() sees it */
 	fcntl(pair[0], F_SETFL, O_NONBLOCK);
@@ -162,12 +166,20 @@ session_stop(struct session *s)
 	session_set_phase(s, SESSION_CLOSING);
 }
 
+void
+session_retire(struct session *s)
+{
+	session_detach(s);
+	if (s->phase == SESSION_READY)
+		session_stop(s);
+}
+
 /* Why the next session may end the same way, so that it had better wait; NULL if
  * this one ended well. */
 static const char *
 unexpected_end(const struct session *s)
 {
-	if (s->failed || s->stopping)
+	if (s->failed || s->pid == 0 || (s->stopping && !s->excused))
 		return NULL;
 	if (s->phase == SESSION_CONNECTING || s->phase == SESSION_BUSY)
 		return "relayd-session ended unexpectedly";
@@ -188,12 +200,18 @@ session_end(struct relayd *r, struct session *s)
 	if (s->host != NULL && why != NULL)
 		smarthost_fail(r, s->host, FAULT_CONNECTION, why);
 	session_detach(s);
-	relayd_unwatch(r, &s->watch);
-	close(s->watch.fd);
 	while (*p != s)
 		p = &(*p)->next;
 	*p = s->next;
-	free(s);
+	relayd_bury(r, &s->watch);
+}
+
+/* Never a group of processes, whatever went wrong before. */
+void
+session_kill(const struct session *s)
+{
+	if (s->pid > 1)
+		kill(s->pid, SIGKILL);
 }
 
 /* It does what no session of ours does. */
@@ -201,7 +219,7 @@ void
 session_distrust(struct relayd *r, struct session *s, const char *why)
 {
 	log_error("session pid=%d smarthost=%s: %s; killed", (int)s->pid, s->name, why);
-	kill(s->pid, SIGKILL);
+	session_kill(s);
 	session_end(r, s);
 }
 
@@ -215,21 +233,25 @@ sessions_reap(const struct relayd *r, pid_t pid, int status)
 }
 
 int64_t
-sessions_idle(struct relayd *r, int64_t now)
+sessions_next_idle(const struct relayd *r)
 {
 	int64_t next = INT64_MAX;
 
-	for (struct session *s = r->sessions; s != NULL; s = s->next) {
+	for (const struct session *s = r->sessions; s != NULL; s = s->next) {
 		int64_t end = s->idle_since + (int64_t)s->idle_timeout;
 
-		if (s->phase != SESSION_READY)
-			continue;
-		if (end <= now)
-			session_stop(s);
-		else if (end < next)
+		if (s->phase == SESSION_READY && end < next)
 			next = end;
 	}
 	return next;
+}
+
+void
+sessions_end_idle(struct relayd *r, int64_t now)
+{
+	for (struct session *s = r->sessions; s != NULL; s = s->next)
+		if (s->phase == SESSION_READY && s->idle_since + (int64_t)s->idle_timeout <= now)
+			session_stop(s);
 }
 
 void
@@ -238,10 +260,10 @@ sessions_stop(struct relayd *r)
 	for (struct session *s = r->sessions; s != NULL; s = s->next) {
 		bool connecting = s->phase == SESSION_CONNECTING;
 
-		session_detach(s);
+		session_retire(s);
 		if (r->stop_at != 0 && connecting)
-			kill(s->pid, SIGKILL);
-		else if (r->stop_at != 0 || s->phase == SESSION_READY)
+			session_kill(s);
+		else if (r->stop_at != 0)
 			session_stop(s);
 	}
 }
@@ -250,7 +272,7 @@ void
 sessions_kill(struct relayd *r)
 {
 	for (struct session *s = r->sessions; s != NULL; s = s->next)
-		kill(s->pid, SIGKILL);
+		session_kill(s);
 }
 
 const struct session *

@@ -33,7 +33,9 @@ struct session {
 	enum session_phase phase;
 	bool failed;       /* it has said why */
 	bool stopping;     /* it was told to stop */
+	bool excused;      /* it has said that it ends, and that it is nobody's fault */
 	unsigned done;     /* jobs */
+	int64_t ready_at;  /* when it was connected */
 	int64_t idle_since;
 	struct job job;
 };
@@ -43,7 +45,12 @@ void session_start(struct relayd *r, struct smarthost *h);
 void session_set_phase(struct session *s, enum session_phase phase);
 /* Tells it to stop; it gets no more messages. */
 void session_stop(struct session *s);
-/* Its socket has closed: s is freed. */
+/* Its smarthost's settings or health are no longer its business; it ends after the
+ * message in hand. */
+void session_retire(struct session *s);
+/* SIGKILL; its socket closes, and session_end() follows. */
+void session_kill(const struct session *s);
+/* Its socket has closed: s is freed at the end of the turn. */
 void session_end(struct relayd *r, struct session *s);
 /* It does what no session of ours does: killed, and s is freed. */
 void session_distrust(struct relayd *r, struct session *s, const char *why);

@@ -15,6 +15,7 @@
 #include "relayd/relayd.h"
 
 #define ADDRESS_STEPS 64
+#define LIMIT_TIME ((int64_t)(10 * USEC_PER_MIN))
 
 /* How long each kind of fault pauses; `reconnect_interval` MAX caps all of them
  * when it stands in the file. */
@@ -50,7 +51,11 @@ smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault, cons
 	const struct settings *s = &r->settings;
 	uint64_t first = pauses[fault].first, max = pauses[fault].max, pause;
 	char shown[sizeof(h->problem)], length[DURATION_SIZE], quoted[LOG_VALUE_SIZE];
+	int64_t now = clock_boot();
 
+	/* what cuts several sessions is one failure */
+	if (h->paused_until > now && fault <= h->fault)
+		return;
 	if (first == 0) {
 		first = s->reconnect_first;
 		max = s->reconnect_max;
@@ -58,11 +63,14 @@ smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault, cons
 		max = max < s->reconnect_max ? max : s->reconnect_max;
 		first = first < max ? first : max;
 	}
+	if (fault != h->fault)
+		h->failures = 0;
 	h->failures++;
+	h->failed_at = now;
+	h->fault = fault;
 	h->first_address = (h->first_address + 1) % ADDRESS_STEPS;
 	pause = backoff_jitter(backoff_pause(first, max, h->failures), backoff_random());
-	h->paused_until = clock_boot() + (int64_t)pause;
-	h->credential = fault == FAULT_CREDENTIAL;
+	h->paused_until = now + (int64_t)pause;
 	text_copy_printable(shown, sizeof(shown), problem, strlen(problem));
 	if (strcmp(shown, h->problem) != 0)
 		log_warn("smarthost=%s paused=%s reason=%s", h->name,
@@ -79,7 +87,19 @@ smarthost_well(struct smarthost *h)
 	h->failures = 0;
 	h->paused_until = 0;
 	h->first_address = 0;
-	h->credential = false;
+	h->fault = FAULT_CONNECTION;
+}
+
+void
+smarthost_full(struct smarthost *h, const char *problem)
+{
+	char quoted[LOG_VALUE_SIZE];
+
+	if (h->limit_until <= clock_boot())
+		log_warn("smarthost=%s takes only %u connections for now: reason=%s", h->name,
+		    h->sessions - 1, log_quote(problem, quoted));
+	h->limit = h->sessions - 1;
+	h->limit_until = clock_boot() + LIMIT_TIME;
 }
 
 struct smarthost *
@@ -98,9 +118,9 @@ smarthost_choose(struct relayd *r, int64_t now, int64_t *until)
 }
 
 void
-smarthosts_wake(struct relayd *r, bool credentials)
+smarthosts_wake(struct relayd *r, bool all)
 {
 	for (size_t i = 0; i < r->smarthost_count; i++)
-		if (!r->smarthosts[i].credential || credentials)
+		if (r->smarthosts[i].fault == FAULT_CONNECTION || all)
 			r->smarthosts[i].paused_until = 0;
 }

@@ -15,6 +15,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/settings.h"
 #include "sendmail/options.h"
 #include "sendmail/submit.h"
@@ -49,17 +50,6 @@ environment_clear(void)
 	clearenv();
 	if (keep)
 		setenv("TZ", kept, 1);
-}
-
-/* A caller may have closed the first descriptors; a file opened later must not
- * take their place.  Standard input that was closed cannot be read. */
-static void
-descriptors_fill(void)
-{
-	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
-			if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDWR) < 0)
-				_exit(EX_TEMPFAIL);
 }
 
 static int
@@ -150,7 +140,8 @@ main(int argc, char **argv)
 {
 	struct options o;
 
-	descriptors_fill();
+	if (file_fill_standard() < 0)
+		return EX_TEMPFAIL;
 	environment_clear();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a write fails with EFBIG instead */

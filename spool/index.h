@@ -41,6 +41,8 @@ struct index_entry {
 	uint64_t finished;   /* a bit for each of the first 64 recipients */
 	uint64_t *more;      /* the other recipients' bits, or NULL */
 	struct index_entry *next; /* in its hash bucket */
+	struct index_entry *next_finished; /* relayd's list of files that go */
+	uint64_t inode;           /* of a finished file: the one that may go */
 };
 
 struct index {

@@ -296,10 +296,13 @@ journal_commit(struct journal *j, bool sync)
 		if (pending_write(j) < 0)
 			return journal_break(j, errno);
 		j->size += (off_t)j->pending.len;
+		j->unsynced = true;
 		buf_reset(&j->pending);
 	}
 	if (sync && fdatasync(j->fd) < 0)
 		return journal_break(j, errno);
+	if (sync)
+		j->unsynced = false;
 	return 0;
 }
 
@@ -316,7 +319,7 @@ int
 journal_replace_end(struct journal *j, struct journal *next, int queue)
 {
 	if (journal_commit(next, true) < 0 || fsync(queue) < 0 ||
-	    renameat(j->state, "journal.new", j->state, "journal") < 0 || fsync(j->state) < 0) {
+	    renameat(j->state, "journal.new", j->state, "journal") < 0) {
 		int saved = errno;
 
 		unlinkat(j->state, "journal.new", 0);
@@ -326,7 +329,7 @@ journal_replace_end(struct journal *j, struct journal *next, int queue)
 	}
 	journal_close(j);
 	*j = *next;
-	return 0;
+	return fsync(j->state) < 0 ? journal_break(j, errno) : 0;
 }
 
 int

@@ -50,6 +50,7 @@ struct journal {
 	int fd;
 	off_t size;         /* what has been written */
 	struct buf pending; /* lines that have not */
+	bool unsynced;      /* lines were written since the last sync */
 	bool broken;        /* cannot be written or synced: see journal_commit() */
 	int error;          /* why, an errno */
 };
@@ -87,8 +88,9 @@ int journal_commit(struct journal *j, bool sync);
 /* Begins a new journal that replaces this one: whoever calls it appends the
  * records that are still of use to *next, which journal_replace_end() makes
  * durable and puts into place (queue is fsynced first: an unlink that is not yet
- * on disk must not outlive the line that says why).  0 or -1 with errno; after -1
- * the old journal is as it was. */
+ * on disk must not outlive the line that says why).  0; or -1 with errno, and the old
+ * journal is as it was; if only the last sync failed, the new one is in place and
+ * broken. */
 int journal_replace_begin(const struct journal *j, struct journal *next);
 int journal_replace_end(struct journal *j, struct journal *next, int queue);
 

@@ -142,7 +142,8 @@ entry_add(struct listing *l, const struct index_entry *e)
 	memcpy(name, e->name, NAME_LEN);
 	name[NAME_LEN] = '\0';
 	status = message_open(&m, l->queue, name);
-	if (status != MESSAGE_GONE) {
+	/* finished is shown only if its file cannot be removed */
+	if (status != MESSAGE_GONE && (e->state != STATE_FINISHED || e->trouble > 0)) {
 		buf_addf(&l->out, "%.*s  %10llu  %s  %-8s  ", QUEUE_ID_LEN, name,
 		    (unsigned long long)m.length, clock_format_local(name_time(name), arrived),
 		    index_state_name(e->state));

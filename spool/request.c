@@ -111,6 +111,9 @@ record(struct offline *f, const struct index_entry *e, enum journal_event event)
 	                                .recipient = JOURNAL_ALL,
 	                                .event = event,
 	                                .attempts = e->attempts,
+	                                .elapsed = e->first != 0 && clock_boot() > e->first
+	                                    ? (uint64_t)(clock_boot() - e->first) / 1000
+	                                    : 0,
 	                                .text = "" });
 }
 

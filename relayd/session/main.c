@@ -163,9 +163,10 @@ outcomes_report(uint32_t job, const struct transaction *t)
 	}
 }
 
-/* Runs one job; false if the conversation ends with it. */
+/* Runs one job; false if the conversation ends with it, and *excused says that it is
+ * not the smarthost's fault. */
 static bool
-job_run(struct session *s, const struct ipc_job *job, int fd, bool *stale)
+job_run(struct session *s, const struct ipc_job *job, int fd, bool *excused)
 {
 	struct conversation *c = &s->conversation;
 	struct transaction t = { .outcomes = NULL };
@@ -173,7 +174,6 @@ job_run(struct session *s, const struct ipc_job *job, int fd, bool *stale)
 	enum message_status status = message_open_fd(&m, fd);
 	enum ipc_end end;
 
-	*stale = false;
 	if (status != MESSAGE_OK || transaction_init(&t, c, &m, job->finished) < 0) {
 		end_report(job->id, status == MESSAGE_CORRUPT ? END_CORRUPT : END_UNSENT,
 		    m.error != NULL ? m.error : strerror(errno));
@@ -181,15 +181,17 @@ job_run(struct session *s, const struct ipc_job *job, int fd, bool *stale)
 		return true;
 	}
 	end = transaction_run(&t);
+	/* so is a connection that went stale while it was idle */
+	*excused = t.own_fault || (t.broken && end == END_UNSENT && !t.answered &&
+	                              c->delivered > 0 && c->stream.error == STREAM_CLOSED);
 	if (end == END_COMPLETE)
 		outcomes_report(job->id, &t);
+	if (end == END_UNSENT && *excused)
+		end = END_STALE;
 	end_report(job->id, end,
 	    end == END_CORRUPT  ? "its check value is wrong, or its lines do not end in CRLF"
 	        : t.broken      ? c->problem
 	                        : "");
-	/* a connection that went stale while it was idle is nobody's fault */
-	*stale = t.broken && end == END_UNSENT && !t.answered && c->delivered > 0 &&
-	    c->stream.error == STREAM_CLOSED;
 	c->delivered += end == END_COMPLETE;
 	transaction_fini(&t);
 	message_close(&m);
@@ -241,13 +243,14 @@ jobs_run(struct session *s)
 	struct conversation *c = &s->conversation;
 	struct pollfd fds[2] = { { .fd = CONTROL, .events = POLLIN },
 		{ .fd = c->stream.fd, .events = POLLIN } };
-	bool stale;
+	bool excused = false;
 	int fd;
 
 	for (;;) {
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return;
-		if (fds[0].revents == 0 && fds[1].revents != 0) {
+		/* what the smarthost says comes first: it may be its farewell */
+		if (fds[1].revents != 0 && stream_take(&c->stream) != 0) {
 			idle_end(c);
 			return;
 		}
@@ -257,11 +260,11 @@ jobs_run(struct session *s)
 			conversation_quit(c);
 			return;
 		}
-		if (job_run(s, &packet.job, fd, &stale) && !c->stream.stopping)
+		if (job_run(s, &packet.job, fd, &excused) && !c->stream.stopping)
 			continue;
 		if (c->stream.stopping) {
 			conversation_quit(c);
-		} else if (stale) {
+		} else if (excused) {
 			closing(c->problem);
 		} else {
 			failed_report(c);

@@ -31,6 +31,9 @@ static const struct row {
 	{ MESSAGE, 534, 535, "", MEANS_CREDENTIAL },
 	{ MESSAGE, 538, 538, "", MEANS_CREDENTIAL },
 	{ MESSAGE, 400, 499, "", MEANS_DEFERRED },
+	/* these speak of the conversation, not of the message */
+	{ PHASE_MAIL | PHASE_RCPT | PHASE_DATA, 500, 500, "", MEANS_CONNECTION },
+	{ PHASE_MAIL | PHASE_RCPT | PHASE_DATA, 502, 503, "", MEANS_CONNECTION },
 	{ PHASE_RCPT, 552, 552, ".2.2", MEANS_REFUSED }, /* mailbox full */
 	{ PHASE_RCPT, 552, 552, ".3.4", MEANS_REFUSED }, /* too big */
 	{ PHASE_RCPT, 552, 552, "", MEANS_DEFERRED }, /* too many: RFC 5321 section 4.5.3.1.10 */

@@ -66,6 +66,8 @@ reply_read(struct stream *s, struct reply *r)
 
 	buf_free(&r->text);
 	*r = (struct reply){ .text = BUF_INIT(REPLY_OCTETS_MAX) };
+	if (stream_await(s) < 0)
+		return -1;
 	while (!last) {
 		if (stream_read_line(s, &line, &len) < 0)
 			return -1;

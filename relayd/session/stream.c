@@ -229,11 +229,25 @@ stream_write(struct stream *s, const void *data, size_t len)
 }
 
 int
-stream_read_line(struct stream *s, char **line, size_t *len)
+stream_await(struct stream *s)
 {
 	if (s->out.len > 0 && stream_flush(s) < 0)
 		return -1;
 	s->deadline = clock_boot() + (int64_t)s->timeout;
+	return 0;
+}
+
+int
+stream_take(struct stream *s)
+{
+	ssize_t n = receive(s);
+
+	return n < 0 ? -1 : n > 0;
+}
+
+int
+stream_read_line(struct stream *s, char **line, size_t *len)
+{
 	for (;;) {
 		char *start = s->in.data + s->parsed;
 		size_t have = s->in.len - s->parsed;

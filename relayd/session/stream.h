@@ -58,9 +58,16 @@ int stream_wait(struct stream *s, short events);
 int stream_write(struct stream *s, const void *data, size_t len);
 int stream_flush(struct stream *s);
 
-/* Flushes, then reads a line: NUL-terminated, without its end, valid until the
+/* Reads a line, until the deadline: NUL-terminated, without its end, valid until the
  * next call. */
 int stream_read_line(struct stream *s, char **line, size_t *len);
+
+/* Takes in what has arrived, without waiting: 1 if there is something to read, 0 if
+ * it was nothing (TLS has messages of its own), -1. */
+int stream_take(struct stream *s);
+
+/* Begins the wait for a reply: flushes, and sets the deadline of all its lines. */
+int stream_await(struct stream *s);
 
 /* True if something has arrived that was not read. */
 bool stream_has_input(const struct stream *s);

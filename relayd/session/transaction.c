@@ -60,7 +60,7 @@ outcome_set(struct outcome *o, enum ipc_outcome value, unsigned code, const char
 	o->text = strdup(text);
 	o->value = value;
 	o->code = code;
-	o->known = true;
+	o->known = o->fresh = true;
 }
 
 /* The same for all recipients that have none yet. */
@@ -344,6 +344,7 @@ content_send(struct transaction *t, const struct buf *whole)
 		    "so that the smarthost drops what it has",
 		    r == CONTENT_CORRUPT ? "is damaged" : "cannot be read");
 		broken(t);
+		t->own_fault = true;
 		return r == CONTENT_CORRUPT ? STEP_CORRUPT : STEP_UNSENT;
 	}
 	if (r == CONTENT_OK && stream_has_input(&c->stream)) {
@@ -404,6 +405,17 @@ data_send(struct transaction *t, bool written, bool accepted, const struct buf *
 	}
 }
 
+/* Without a clean start the next replies would speak of the last transaction. */
+static enum step
+reset_answered(struct transaction *t)
+{
+	enum meaning meaning;
+
+	if (reply(t, PHASE_GREETING, &meaning) < 0)
+		return broken(t);
+	return meaning == MEANS_OK ? STEP_ON : refused(t, meaning, "RSET");
+}
+
 static enum step
 envelope_send(struct transaction *t, const struct buf *whole)
 {
@@ -412,7 +424,6 @@ envelope_send(struct transaction *t, const struct buf *whole)
 	const char *sender = t->message->envelope.sender;
 	char ascii[600];
 	enum step step;
-	enum meaning meaning;
 
 	if (*sender != '\0')
 		sender = address_for_wire(c, sender, ascii, sizeof(ascii));
@@ -425,12 +436,12 @@ envelope_send(struct transaction *t, const struct buf *whole)
 	stream_timeout(&c->stream, c->settings->command_timeout);
 	if (c->reset && conversation_command(c, "RSET") < 0)
 		return broken(t);
-	if (c->reset && !pipelining && reply(t, PHASE_GREETING, &meaning) < 0)
-		return broken(t);
+	if (c->reset && !pipelining && (step = reset_answered(t)) != STEP_ON)
+		return step;
 	if (mail_write(t, sender) < 0)
 		return broken(t);
-	if (c->reset && pipelining && reply(t, PHASE_GREETING, &meaning) < 0)
-		return broken(t);
+	if (c->reset && pipelining && (step = reset_answered(t)) != STEP_ON)
+		return step;
 	c->reset = true;
 	step = pipelining ? STEP_ON : mail_answered(t);
 	if (step == STEP_ON)
@@ -439,6 +450,42 @@ envelope_send(struct transaction *t, const struct buf *whole)
 		return step;
 	/* after a refused MAIL there is still the reply to a DATA that was sent ahead */
 	return data_send(t, written, accepted && step == STEP_ON, whole);
+}
+
+/* RFC 5321 section 4.5.3.1.10: "too many recipients" is about this transaction
+ * only.  If it delivered to some, the others get one of their own, at once. */
+static bool
+too_many_reopen(struct transaction *t)
+{
+	size_t count = t->message->envelope.recipient_count;
+	bool some = false, more = false;
+
+	for (size_t i = 0; i < count; i++)
+		some |= t->outcomes[i].fresh && t->outcomes[i].value == OUTCOME_DELIVERED;
+	for (size_t i = 0; i < count; i++) {
+		struct outcome *o = &t->outcomes[i];
+
+		if (some && o->fresh && o->value == OUTCOME_DEFERRED &&
+		    (o->code == 452 || o->code == 552)) {
+			o->known = false;
+			more = true;
+		}
+		o->fresh = false;
+	}
+	return more;
+}
+
+/* Further transactions for recipients that were too many.  What becomes of them
+ * does not change what is known of the others. */
+static void
+too_many_send(struct transaction *t, const struct buf *whole)
+{
+	while (!t->broken && too_many_reopen(t)) {
+		enum step step = envelope_send(t, whole);
+
+		if (step != STEP_DONE)
+			outcome_set_all(t, OUTCOME_DEFERRED, 452, t->c->problem);
+	}
 }
 
 enum ipc_end
@@ -461,10 +508,12 @@ transaction_run(struct transaction *t)
 
 		if (r != CONTENT_OK) {
 			buf_free(&whole);
-			return r == CONTENT_CORRUPT ? END_CORRUPT : END_UNSENT;
+			return r == CONTENT_CORRUPT ? END_CORRUPT : END_STALE;
 		}
 	}
 	step = envelope_send(t, small ? &whole : NULL);
+	if (step == STEP_DONE)
+		too_many_send(t, small ? &whole : NULL);
 	buf_free(&whole);
 	switch (step) {
 	case STEP_UNSENT:

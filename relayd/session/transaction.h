@@ -15,6 +15,7 @@ struct outcome {
 	unsigned code;
 	bool wanted;  /* this transaction is about it */
 	bool known;   /* value, code and text are set */
+	bool fresh;   /* by the last transaction */
 	char *text;   /* owned; NULL: none */
 };
 
@@ -23,6 +24,7 @@ struct transaction {
 	struct message *message;
 	struct outcome *outcomes; /* one for each recipient in the envelope */
 	bool broken;  /* the conversation cannot go on: see its fault */
+	bool own_fault; /* it is not the smarthost that broke it */
 	bool answered; /* the smarthost has answered at least one command */
 };
 
