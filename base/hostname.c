@@ -109,7 +109,8 @@ host_domain(const struct settings *s, char dst[static HOSTNAME_SIZE])
 
 	if (s->domain != NULL && name_copy(dst, s->domain, strlen(s->domain)))
 		return dst;
-	found = file_load("/etc/mailname", &b) && name_copy(dst, b.data, strcspn(b.data, " \t\r\n"));
+	found =
+	    file_load("/etc/mailname", &b) && name_copy(dst, b.data, strcspn(b.data, " \t\r\n"));
 	buf_free(&b);
 	return found ? dst : host_name(s, dst);
 }

@@ -68,8 +68,12 @@ int
 duration_parse(const char *s, uint64_t min, uint64_t max, uint64_t *usec)
 {
 	static const struct unit units[] = {
-		{ "ms", USEC_PER_MS },    { "s", USEC_PER_SEC }, { "m", USEC_PER_MIN },
-		{ "h", USEC_PER_HOUR },   { "d", USEC_PER_DAY }, { "w", 7 * USEC_PER_DAY },
+		{ "ms", USEC_PER_MS },
+		{ "s", USEC_PER_SEC },
+		{ "m", USEC_PER_MIN },
+		{ "h", USEC_PER_HOUR },
+		{ "d", USEC_PER_DAY },
+		{ "w", 7 * USEC_PER_DAY },
 		{ NULL, 0 },
 	};
 
@@ -80,7 +84,11 @@ int
 size_parse(const char *s, uint64_t min, uint64_t max, uint64_t *octets)
 {
 	static const struct unit units[] = {
-		{ "", 1 }, { "K", 1 << 10 }, { "M", 1 << 20 }, { "G", 1 << 30 }, { NULL, 0 },
+		{ "", 1 },
+		{ "K", 1 << 10 },
+		{ "M", 1 << 20 },
+		{ "G", 1 << 30 },
+		{ NULL, 0 },
 	};
 
 	return unit_parse(s, units, min, max, octets);
@@ -90,8 +98,11 @@ char *
 duration_format(uint64_t usec, char dst[static DURATION_SIZE])
 {
 	static const struct unit units[] = {
-		{ "d", USEC_PER_DAY }, { "h", USEC_PER_HOUR }, { "m", USEC_PER_MIN },
-		{ "s", USEC_PER_SEC }, { "ms", USEC_PER_MS },
+		{ "d", USEC_PER_DAY },
+		{ "h", USEC_PER_HOUR },
+		{ "m", USEC_PER_MIN },
+		{ "s", USEC_PER_SEC },
+		{ "ms", USEC_PER_MS },
 	};
 	const struct unit *u = units;
 

@@ -17,7 +17,7 @@
 #include "base/number.h"
 #include "base/text.h"
 
-#define WORDS_MAX 500          /* octets; the session's fields hold them */
+#define WORDS_MAX 500         /* octets; the session's fields hold them */
 #define ERRORS_MAX (64 << 10) /* octets */
 
 enum type { PATH, NAME, WORDS, DURATION, SIZE, NUMBER, BOOL, CHOICE, FUNCTION };
@@ -56,9 +56,10 @@ static const struct setting host_settings[] = {
 	{ "hostname", NAME, S(hostname), 0, 0, NULL, NULL, NULL },
 	{ "retry_interval", FUNCTION, 0, 0, 0, "1m 4h", NULL, set_retry },
 	{ "reconnect_interval", FUNCTION, 0, 0, 0, "1s 5m", NULL, set_reconnect },
-	{ "in_doubt_interval", DURATION, S(in_doubt_interval), USEC_PER_MS, USEC_PER_DAY, "15m", NULL,
+	{ "in_doubt_interval", DURATION, S(in_doubt_interval), USEC_PER_MS, USEC_PER_DAY, "15m",
+	    NULL, NULL },
+	{ "queue_lifetime", DURATION, S(queue_lifetime), USEC_PER_SEC, TEN_YEARS, "5d", NULL,
 	    NULL },
-	{ "queue_lifetime", DURATION, S(queue_lifetime), USEC_PER_SEC, TEN_YEARS, "5d", NULL, NULL },
 	{ "max_message_size", SIZE, S(max_message_size), 0, INT64_MAX, "0", NULL, NULL },
 	{ "spool_reserve", SIZE, S(spool_reserve), 0, INT64_MAX, "0", NULL, NULL },
 	{ NULL, FUNCTION, 0, 0, 0, NULL, NULL, NULL },
@@ -120,7 +121,7 @@ static bool
 is_name(const char *s)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	                              "0123456789.-_";
+				      "0123456789.-_";
 
 	for (; *s != '\0'; s++)
 		if ((unsigned char)*s < 0x80 && strchr(allowed, *s) == NULL)
@@ -260,10 +261,10 @@ set_password(struct parser *p)
 
 	if (strlen(value) >= PATH_MAX)
 		fail(p, "is too long");
-	else if (strncmp(value, "file:/", 6) != 0 &&
-	    (strncmp(value, "credential:", 11) != 0 || value[11] == '\0' || !is_name(value + 11)))
+	else if (strncmp(value, "file:/", 6) != 0 && (strncmp(value, "credential:", 11) != 0 ||
+							 value[11] == '\0' || !is_name(value + 11)))
 		fail(p, "must be file:/PATH or credential:NAME, so that the secret itself stands "
-		        "in a file of its own");
+			"in a file of its own");
 	else
 		string_set(p, &p->smarthost->password, value);
 }
@@ -283,7 +284,7 @@ set_auth(struct parser *p)
 			i++;
 		if (i == 4 || ++count > 4) {
 			fail(p, "must name mechanisms out of SCRAM-SHA-256, SCRAM-SHA-1, PLAIN and "
-			        "LOGIN, the preferred one first");
+				"LOGIN, the preferred one first");
 			return;
 		}
 		word += n;
@@ -328,7 +329,7 @@ host_and_port(char *text, char **host, char **port)
 		return false;
 	}
 	return **host != '\0' && strlen(*host) <= 255 &&
-	    (bracketed ? is_address_literal(*host) : is_name(*host));
+	       (bracketed ? is_address_literal(*host) : is_name(*host));
 }
 
 static void
@@ -340,7 +341,8 @@ smarthost_parse(struct parser *p, struct settings_smarthost *h)
 	string_set(p, &h->uri, text);
 	h->implicit_tls = strncmp(text, "smtps://", 8) == 0;
 	if (!h->implicit_tls && strncmp(text, "smtp://", 7) != 0) {
-		fail(p, "must be smtp://HOST or smtps://HOST, with :PORT if it is not the usual one");
+		fail(p,
+		    "must be smtp://HOST or smtps://HOST, with :PORT if it is not the usual one");
 		return;
 	}
 	h->port = h->implicit_tls ? 465 : 587;
@@ -416,10 +418,10 @@ smarthost_check(struct parser *p)
 		fail(p, "user and password belong together; one of them is missing");
 	else if (h->user != NULL && !h->implicit_tls && h->tls != TLS_REQUIRED && !h->insecure_auth)
 		fail(p, "a password without required TLS could be read on the way; set "
-		        "\"insecure_auth yes\" if that is meant");
+			"\"insecure_auth yes\" if that is meant");
 	else if (h->implicit_tls && h->tls != TLS_REQUIRED)
 		fail(p, "smtps:// is TLS from the first byte; \"tls\" other than required "
-		        "contradicts it");
+			"contradicts it");
 }
 
 /* A setting; seen has a bit for each row of the two tables. */
@@ -497,10 +499,10 @@ settings_read(struct settings *s, const char *path, struct buf *errors)
 	defaults_set(&p, host_settings, s);
 	s->reconnect_set = false;
 	if (conf_load(path, &text) < 0) {
-		const char *why = errno == EINVAL ? "not a regular file"
-		    : errno == ENOBUFS            ? "larger than 1M"
-		    : errno == EILSEQ             ? "contains a NUL octet"
-		                                  : strerror(errno);
+		const char *why = errno == EINVAL    ? "not a regular file"
+				  : errno == ENOBUFS ? "larger than 1M"
+				  : errno == EILSEQ  ? "contains a NUL octet"
+						     : strerror(errno);
 
 		error_add(&p, "%s: cannot read the configuration: %s", path, why);
 		return -1;

@@ -20,8 +20,8 @@ enum settings_refused { REFUSED_HOLD, REFUSED_BOUNCE };
  * Durations are in microseconds. */
 struct settings_smarthost {
 	unsigned line;
-	char *uri;      /* as written, for log and mailq */
-	char *host;     /* name or address, without brackets and trailing dot */
+	char *uri;  /* as written, for log and mailq */
+	char *host; /* name or address, without brackets and trailing dot */
 	uint64_t port;
 	bool implicit_tls; /* smtps:// */
 	char *user;

@@ -51,23 +51,29 @@ header_add(const struct bounce *b, const char *boundary, struct buf *t)
 	buf_addf(t, "Message-ID: <%s@%s>\r\n", boundary, b->domain);
 	buf_addf(t, "Auto-Submitted: auto-replied\r\n");
 	buf_addf(t, "MIME-Version: 1.0\r\n");
-	buf_addf(t, "Content-Type: multipart/report; report-type=delivery-status;\r\n"
-	            "\tboundary=\"%s\"\r\n\r\n", boundary);
+	buf_addf(t,
+	    "Content-Type: multipart/report; report-type=delivery-status;\r\n"
+	    "\tboundary=\"%s\"\r\n\r\n",
+	    boundary);
 }
 
 static void
 people_part_add(const struct bounce *b, const char *boundary, struct buf *t)
 {
-	buf_addf(t, "--%s\r\nContent-Type: text/plain; charset=utf-8\r\n"
-	            "Content-Transfer-Encoding: 8bit\r\n\r\n", boundary);
+	buf_addf(t,
+	    "--%s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+	    "Content-Transfer-Encoding: 8bit\r\n\r\n",
+	    boundary);
 	buf_addf(t, "This is postbag on %s.\r\n\r\n", b->hostname);
-	buf_addf(t, "Your message could not be delivered to %s, and will not be tried\r\n"
-	            "again:\r\n\r\n", b->count == 1 ? "the address below" : "the addresses below");
+	buf_addf(t,
+	    "Your message could not be delivered to %s, and will not be tried\r\n"
+	    "again:\r\n\r\n",
+	    b->count == 1 ? "the address below" : "the addresses below");
 	for (size_t i = 0; i < b->count; i++)
 		buf_addf(t, "<%s>\r\n    %s\r\n\r\n", b->recipients[i].recipient->address,
 		    b->recipients[i].text);
 	buf_addf(t, "What the servers said is in the second part of this message, and your own\r\n"
-	            "message, or its header, in the third.\r\n\r\n");
+		    "message, or its header, in the third.\r\n\r\n");
 }
 
 static void
@@ -93,8 +99,7 @@ status_part_add(const struct bounce *b, const char *boundary, struct buf *t)
 		buf_addf(t, "Original-Envelope-Id: %s\r\n", b->message->envelope.envid);
 	buf_addf(t, "Reporting-MTA: dns;%s\r\n", b->hostname);
 	buf_addf(t, "X-Postbag-Queue-ID: %.*s\r\n", QUEUE_ID_LEN, b->queue_id);
-	buf_addf(t, "Arrival-Date: %s\r\n",
-	    clock_format_rfc5322(b->message->envelope.time, date));
+	buf_addf(t, "Arrival-Date: %s\r\n", clock_format_rfc5322(b->message->envelope.time, date));
 	for (size_t i = 0; i < b->count; i++)
 		recipient_status_add(b, &b->recipients[i], t);
 	buf_addf(t, "\r\n");
@@ -172,7 +177,7 @@ content_write(const struct bounce *b, struct message_writer *w, const char *boun
 		errno = ENOMEM;
 		spool_fail(b->spool, "hold a bounce for", "queue");
 	} else if (message_write(w, t.data, t.len) == 0 &&
-	    (!whole || returned_whole_write(m, w) == 0)) {
+		   (!whole || returned_whole_write(m, w) == 0)) {
 		buf_reset(&t);
 		buf_addf(&t, "\r\n--%s--\r\n", boundary);
 		r = message_write(w, t.data, t.len);
@@ -193,8 +198,8 @@ bounce_send(const struct bounce *b, struct queue_name *name)
 	e.time = clock_real();
 	e.uid = (uint32_t)getuid();
 	if (name_make(&unique) < 0 || envelope_set_sender(&e, "") < 0 ||
-	    envelope_add_recipient(
-	        &e, bounce_address(&b->message->envelope), NOTIFY_NEVER, NULL) < 0) {
+	    envelope_add_recipient(&e, bounce_address(&b->message->envelope), NOTIFY_NEVER, NULL) <
+		0) {
 		spool_fail(b->spool, "address a bounce for", "queue");
 	} else if (message_begin(&w, b->spool, &e) == 0 && content_write(b, &w, unique.text) == 0) {
 		r = message_commit(&w);

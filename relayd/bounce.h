@@ -10,15 +10,15 @@
 
 struct bounce_recipient {
 	const struct recipient *recipient;
-	unsigned code;    /* SMTP reply code, 0 if the reason is ours */
-	const char *text; /* one line: the reply, or the reason in words */
+	unsigned code;      /* SMTP reply code, 0 if the reason is ours */
+	const char *text;   /* one line: the reply, or the reason in words */
 	const char *status; /* "5.1.1" */
 };
 
 struct bounce {
 	struct spool *spool;
-	const char *hostname; /* our name in the report */
-	const char *domain;   /* of MAILER-DAEMON */
+	const char *hostname;          /* our name in the report */
+	const char *domain;            /* of MAILER-DAEMON */
 	const struct message *message; /* what could not be delivered, open */
 	const char *queue_id;          /* its name */
 	const char *smarthost;         /* who said so, or "" */

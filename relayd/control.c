@@ -85,8 +85,8 @@ pause_now(struct relayd *r, char *text, size_t size)
 	struct listing_pause p = { .reason = NULL };
 
 	if (r->journal.broken) {
-		snprintf(text, size, "the journal cannot be written: %s",
-		    strerror(r->journal.error));
+		snprintf(
+		    text, size, "the journal cannot be written: %s", strerror(r->journal.error));
 		p.reason = text;
 	} else if (r->smarthost_count == 0) {
 		snprintf(text, size, "no smarthost is configured in %s", r->settings.path);
@@ -139,8 +139,9 @@ list_write(const struct relayd *r, const struct index_entry *e, const struct lis
 {
 	if (file_write(CHILD_CLIENT, "ok\n", 3) < 0)
 		return -1;
-	if (e == NULL ? listing_queue(CHILD_CLIENT, &r->index, CHILD_QUEUE, CHILD_JOURNAL, pause) < 0
-	              : listing_message(CHILD_CLIENT, e, CHILD_QUEUE, CHILD_JOURNAL, pause) < 0)
+	if (e == NULL
+		? listing_queue(CHILD_CLIENT, &r->index, CHILD_QUEUE, CHILD_JOURNAL, pause) < 0
+		: listing_message(CHILD_CLIENT, e, CHILD_QUEUE, CHILD_JOURNAL, pause) < 0)
 		return -1;
 	return file_write(CHILD_CLIENT, CONTROL_END, strlen(CONTROL_END));
 }
@@ -161,7 +162,8 @@ child_place(struct relayd *r, const struct client *c)
 		all += child->pid != 0;
 		own += child->pid != 0 && child->uid == c->uid;
 	}
-	if (!is_administrator(c) && (own >= CHILDREN_A_USER || all >= RELAYD_CHILDREN - CHILDREN_A_USER))
+	if (!is_administrator(c) &&
+	    (own >= CHILDREN_A_USER || all >= RELAYD_CHILDREN - CHILDREN_A_USER))
 		return NULL;
 	return place;
 }
@@ -277,7 +279,8 @@ removal(struct relayd *r, const struct client *c, const char *id)
 	if ((e = find(r, c, id)) == NULL)
 		return;
 	if (e->state == STATE_FINISHED) {
-		refuse(c, EX_TEMPFAIL, "message %s is finished, and its file about to be removed", id);
+		refuse(
+		    c, EX_TEMPFAIL, "message %s is finished, and its file about to be removed", id);
 		return;
 	}
 	if (e->state == STATE_ACTIVE) {
@@ -292,8 +295,7 @@ removal(struct relayd *r, const struct client *c, const char *id)
 		return;
 	}
 	log_info("%.*s: status=removed uid=%u", QUEUE_ID_LEN, name, (unsigned)c->uid);
-	queue_finish(
-	    r, e, fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
+	queue_finish(r, e, fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
 	answer(c, "ok\n" CONTROL_END);
 }
 

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/number.h"
 
-#define BACKLOG_PER_SESSION 8 /* waiting messages that make one more session worth it */
+#define BACKLOG_PER_SESSION 8             /* waiting messages that make one more session worth it */
 #define WAIT_LONG ((int64_t)USEC_PER_SEC) /* so does a wait of one message */
 
 /* What is not a whole message is set aside.  True if e can be handed out. */
@@ -36,7 +36,8 @@ message_take(struct relayd *r, struct index_entry *e, struct message *m)
 		return false;
 	case MESSAGE_EMPTY:
 		log_warn("%.*s: an empty file, left by a crash before its message was accepted; "
-		         "removed", QUEUE_ID_LEN, name);
+			 "removed",
+		    QUEUE_ID_LEN, name);
 		queue_record(r, e, EVENT_REMOVED, JOURNAL_ALL, 0, "");
 		queue_finish(r, e, fstat(m->fd, &st) == 0 ? st.st_ino : 0);
 		return false;
@@ -97,7 +98,8 @@ session_ready(const struct relayd *r)
 	struct session *best = NULL;
 
 	for (struct session *s = r->sessions; s != NULL; s = s->next)
-		if (s->phase == SESSION_READY && s->host != NULL && (best == NULL || s->host < best->host))
+		if (s->phase == SESSION_READY && s->host != NULL &&
+		    (best == NULL || s->host < best->host))
 			best = s;
 	return best;
 }
@@ -147,7 +149,7 @@ sessions_dispatch(struct relayd *r)
 	struct index_entry *e;
 
 	while (r->stop_at == 0 && !r->journal.broken && (e = heap_top(&r->heap)) != NULL &&
-	    e->due <= now) {
+	       e->due <= now) {
 		struct session *s = session_ready(r);
 		struct message m;
 

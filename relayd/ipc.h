@@ -37,7 +37,7 @@ struct ipc_settings {
 	uint32_t implicit_tls;
 	uint32_t tls; /* enum settings_tls */
 	uint32_t insecure_auth;
-	uint32_t first_address; /* how many addresses to pass over */
+	uint32_t first_address;                    /* how many addresses to pass over */
 	uint64_t connect_timeout, command_timeout; /* microseconds */
 	char hostname[256];
 	char host[256];
@@ -70,8 +70,13 @@ enum ipc_report_type {
 };
 
 /* value for REPORT_RECIPIENT */
-enum ipc_outcome { OUTCOME_DELIVERED, OUTCOME_DEFERRED, OUTCOME_REFUSED, OUTCOME_SENDER_REFUSED,
-	OUTCOMES };
+enum ipc_outcome {
+	OUTCOME_DELIVERED,
+	OUTCOME_DEFERRED,
+	OUTCOME_REFUSED,
+	OUTCOME_SENDER_REFUSED,
+	OUTCOMES
+};
 /* value for REPORT_END */
 enum ipc_end {
 	END_COMPLETE,

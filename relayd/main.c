@@ -27,7 +27,7 @@
 #define STOP_PATIENCE ((int64_t)(4 * USEC_PER_SEC)) /* of the 5 s that a stop may take */
 
 static const char usage[] = "usage: relayd [-d] [-C FILE]\n"
-                            "       relayd -n [-C FILE]   (only checks the configuration)\n";
+			    "       relayd -n [-C FILE]   (only checks the configuration)\n";
 
 int
 relayd_watch(struct relayd *r, struct watch *w)
@@ -94,7 +94,8 @@ reload(struct relayd *r)
 	struct smarthost *smarthosts;
 
 	r->reload = false;
-	if (settings_load(&next, r->settings.path) < 0 || (smarthosts = smarthosts_make(&next)) == NULL) {
+	if (settings_load(&next, r->settings.path) < 0 ||
+	    (smarthosts = smarthosts_make(&next)) == NULL) {
 		log_error("the configuration has errors; the old settings stay in force");
 		settings_free(&next);
 		return;
@@ -103,7 +104,7 @@ reload(struct relayd *r)
 	    strcmp(next.runtime_directory, r->settings.runtime_directory) != 0 ||
 	    strcmp(next.user, r->settings.user) != 0)
 		log_warn("spool_directory, runtime_directory and user change only when relayd is "
-		         "restarted");
+			 "restarted");
 	free(next.spool_directory);
 	free(next.runtime_directory);
 	free(next.user);
@@ -348,8 +349,13 @@ run(struct relayd *r, bool to_stderr)
 int
 main(int argc, char **argv)
 {
-	static struct relayd r = { .queue = -1, .state = -1, .lock = -1, .epoll = -1,
-		.inotify.fd = -1, .control.fd = -1, .spool = { .dir = -1, .queue = -1 } };
+	static struct relayd r = { .queue = -1,
+		.state = -1,
+		.lock = -1,
+		.epoll = -1,
+		.inotify.fd = -1,
+		.control.fd = -1,
+		.spool = { .dir = -1, .queue = -1 } };
 	const char *path = SYSCONFDIR "/postbag/postbag.conf";
 	bool to_stderr = false, only_check = false;
 	int c, code;

@@ -67,14 +67,14 @@ struct attempt {
 	char (*statuses)[BOUNCE_STATUS_SIZE];
 	uint32_t *indices; /* of the bounced, in the envelope */
 	size_t bounced_count;
-	unsigned code;     /* of what is still to be delivered */
+	unsigned code; /* of what is still to be delivered */
 	const char *reason;
 	bool deferred, held, failed;
 };
 
 static void
-recipient_log(const struct attempt *a, const struct recipient *to, const char *what,
-    const char *reason)
+recipient_log(
+    const struct attempt *a, const struct recipient *to, const char *what, const char *reason)
 {
 	char quoted[LOG_VALUE_SIZE];
 
@@ -83,12 +83,12 @@ recipient_log(const struct attempt *a, const struct recipient *to, const char *w
 }
 
 static void
-recipient_done(struct attempt *a, uint32_t i, enum journal_event event, unsigned code,
-    const char *text)
+recipient_done(
+    struct attempt *a, uint32_t i, enum journal_event event, unsigned code, const char *text)
 {
 	/* a line about the only recipient is one about the message */
-	queue_record(a->r, a->e, event,
-	    a->m->envelope.recipient_count == 1 ? JOURNAL_ALL : (long)i, code, text);
+	queue_record(a->r, a->e, event, a->m->envelope.recipient_count == 1 ? JOURNAL_ALL : (long)i,
+	    code, text);
 	if (index_set_finished(a->e, i) < 0)
 		log_error_errno("%.*s: cannot remember a recipient; it may get the message twice",
 		    QUEUE_ID_LEN, a->e->name);
@@ -101,7 +101,8 @@ recipient_refused(struct attempt *a, uint32_t i, unsigned code, const char *text
 	size_t n = a->bounced_count;
 
 	/* RFC 3461 section 4.1: whoever names other events does not want this one */
-	if (to->notify != 0 && (to->notify & NOTIFY_FAILURE) == 0 && bounce_address(&a->m->envelope) != NULL) {
+	if (to->notify != 0 && (to->notify & NOTIFY_FAILURE) == 0 &&
+	    bounce_address(&a->m->envelope) != NULL) {
 		recipient_log(a, to, "dropped", text);
 		recipient_done(a, i, EVENT_DROPPED, code, text);
 		return;
@@ -150,8 +151,8 @@ bounce(struct attempt *a, const char *smarthost)
 		log_info("%.*s: to=<%s> status=bounced bounce=%.*s reason=%s", QUEUE_ID_LEN,
 		    a->e->name, a->bounced[i].recipient->address, QUEUE_ID_LEN, name.text,
 		    log_quote(a->bounced[i].text, quoted));
-		recipient_done(a, a->indices[i], EVENT_BOUNCED, a->bounced[i].code,
-		    a->bounced[i].text);
+		recipient_done(
+		    a, a->indices[i], EVENT_BOUNCED, a->bounced[i].code, a->bounced[i].text);
 	}
 }
 
@@ -186,7 +187,8 @@ conclude(struct attempt *a)
 			e->first = now;
 		e->attempts++;
 		pause = backoff_pause(r->settings.retry_first, r->settings.retry_max, e->attempts);
-		queue_wait(r, e, STATE_DEFERRED, now + (int64_t)backoff_jitter(pause, backoff_random()));
+		queue_wait(
+		    r, e, STATE_DEFERRED, now + (int64_t)backoff_jitter(pause, backoff_random()));
 	} else if (a->held) {
 		queue_set_aside(r, e, STATE_HELD, a->code, a->reason);
 	} else if (a->failed) {
@@ -228,8 +230,8 @@ result_expire(struct result *s)
 		return;
 	s->outcome = OUTCOME_REFUSED;
 	s->code = 0;
-	if (asprintf(&text, "%s%s%s", EXPIRED_TEXT, *s->text == '\0' ? "" : "; the last answer: ",
-	        s->text) < 0)
+	if (asprintf(&text, "%s%s%s", EXPIRED_TEXT,
+		*s->text == '\0' ? "" : "; the last answer: ", s->text) < 0)
 		return;
 	free(s->text);
 	s->text = text;
@@ -298,8 +300,8 @@ deferred_record(struct attempt *a, const struct results *results)
 }
 
 static void
-attempt_run(struct attempt *a, struct results *results, bool expired,
-    enum settings_refused refused, const char *smarthost)
+attempt_run(struct attempt *a, struct results *results, bool expired, enum settings_refused refused,
+    const char *smarthost)
 {
 	const struct index_entry *e = a->e;
 
@@ -323,7 +325,8 @@ outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
 	if (attempt_init(&a, r, e, m) == 0)
 		attempt_run(&a, results, outcome_is_expired(r, e), refused, smarthost);
 	else
-		queue_wait(r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
+		queue_wait(
+		    r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
 	attempt_fini(&a);
 }
 
@@ -359,8 +362,8 @@ outcome_expire(struct relayd *r, struct index_entry *e)
 	if (message_open(&m, r->queue, name) == MESSAGE_OK) {
 		for (size_t i = 0; i < m.envelope.recipient_count; i++)
 			if (!index_is_finished(e, i))
-				error |= results_add(
-				    &results, (uint32_t)i, OUTCOME_DEFERRED, 0, reason);
+				error |=
+				    results_add(&results, (uint32_t)i, OUTCOME_DEFERRED, 0, reason);
 		error |= attempt_init(&a, r, e, &m);
 		if (error == 0)
 			attempt_run(&a, &results, true, REFUSED_BOUNCE, "");

@@ -30,7 +30,8 @@ runtime_directory_make(const char *path, const struct passwd *owner)
 	/* only a directory that is root's own may be given away */
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || (st.st_uid != 0 && st.st_uid != owner->pw_uid)) {
-		log_error("runtime_directory %s is not root's or %s's directory", path, owner->pw_name);
+		log_error(
+		    "runtime_directory %s is not root's or %s's directory", path, owner->pw_name);
 		code = EX_CONFIG;
 	} else if (st.st_uid == 0 && fchown(fd, owner->pw_uid, owner->pw_gid) < 0) {
 		log_error_errno("cannot give runtime_directory %s to %s", path, owner->pw_name);
@@ -72,8 +73,10 @@ privilege_settle(struct relayd *r)
 		errno = 0;
 		pw = getpwnam(s->user);
 		if (pw == NULL) {
-			log_error("there is no user \"%s\" to run as; create it, or name another one "
-			          "with the setting user", s->user);
+			log_error(
+			    "there is no user \"%s\" to run as; create it, or name another one "
+			    "with the setting user",
+			    s->user);
 			return EX_CONFIG;
 		}
 	}

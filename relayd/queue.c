@@ -28,8 +28,8 @@ queue_wait(struct relayd *r, struct index_entry *e, enum index_state state, int6
 	e->state = (uint8_t)state;
 	e->due = due;
 	if (heap_put(&r->heap, e) < 0)
-		log_error_errno("%.*s: cannot schedule; relayd must be restarted", QUEUE_ID_LEN,
-		    e->name);
+		log_error_errno(
+		    "%.*s: cannot schedule; relayd must be restarted", QUEUE_ID_LEN, e->name);
 	if (r->next_expiry == INT64_MAX)
 		r->next_expiry = 0;
 }
@@ -46,7 +46,8 @@ queue_record(struct relayd *r, struct index_entry *e, enum journal_event event, 
 		.event = event,
 		.attempts = e->attempts,
 		.elapsed = e->first != 0 && now > e->first ? (uint64_t)(now - e->first) / 1000 : 0,
-		.pause = event == EVENT_DEFERRED && e->due > now ? (uint64_t)(e->due - now) / 1000 : 0,
+		.pause =
+		    event == EVENT_DEFERRED && e->due > now ? (uint64_t)(e->due - now) / 1000 : 0,
 		.code = code,
 		.text = text,
 	};
@@ -61,9 +62,9 @@ void
 queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state, unsigned code,
     const char *reason)
 {
-	enum journal_event event = state == STATE_HELD ? EVENT_HELD
-	    : state == STATE_FAILED                    ? EVENT_FAILED
-	                                               : EVENT_CORRUPT;
+	enum journal_event event = state == STATE_HELD     ? EVENT_HELD
+				   : state == STATE_FAILED ? EVENT_FAILED
+							   : EVENT_CORRUPT;
 	char quoted[LOG_VALUE_SIZE];
 
 	heap_remove(&r->heap, e);
@@ -180,7 +181,8 @@ journal_mend(struct relayd *r, int64_t now)
 	if (journal_rewrite(r) < 0) {
 		if (r->next_mend == 0)
 			log_error_errno("journal: %s/state/journal cannot be replaced either; "
-			                "nothing is sent until it can", r->spool.directory);
+					"nothing is sent until it can",
+			    r->spool.directory);
 		r->next_mend = now + MEND_INTERVAL;
 		return false;
 	}
@@ -269,8 +271,8 @@ name_seen(struct relayd *r, const char *name)
 		return;
 	e = index_add(&r->index, name, 0);
 	if (e == NULL)
-		log_error_errno("%.*s: cannot be taken in; relayd must be restarted", QUEUE_ID_LEN,
-		    name);
+		log_error_errno(
+		    "%.*s: cannot be taken in; relayd must be restarted", QUEUE_ID_LEN, name);
 	else
 		queue_wait(r, e, STATE_DUE, clock_boot());
 }
@@ -332,8 +334,8 @@ inotify_open(struct relayd *r)
 {
 	char path[64];
 
-	r->inotify = (struct watch){ .fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC),
-		.ready = inotify_ready };
+	r->inotify =
+	    (struct watch){ .fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), .ready = inotify_ready };
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->queue);
 	if (r->inotify.fd < 0 ||
 	    inotify_add_watch(r->inotify.fd, path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR) < 0 ||
@@ -357,7 +359,8 @@ queue_open(struct relayd *r)
 	r->lock = journal_lock(r->state);
 	if (r->lock < 0) {
 		if (errno == EWOULDBLOCK)
-			log_error("another relayd (or spoolctl) is at work in %s", r->spool.directory);
+			log_error(
+			    "another relayd (or spoolctl) is at work in %s", r->spool.directory);
 		else
 			log_error_errno("cannot lock %s/state/lock", r->spool.directory);
 		return -1;

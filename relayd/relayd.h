@@ -38,14 +38,14 @@ struct watch {
 /* A smarthost's health. */
 struct smarthost {
 	const struct settings_smarthost *settings;
-	char name[300];      /* host:port */
-	unsigned failures;   /* in a row */
+	char name[300];       /* host:port */
+	unsigned failures;    /* in a row */
 	int64_t paused_until; /* CLOCK_BOOTTIME, 0: it may be tried */
-	int64_t failed_at;   /* of the last failure */
+	int64_t failed_at;    /* of the last failure */
 	enum ipc_fault fault; /* its kind */
-	uint64_t limit;      /* connections that it takes, until limit_until */
+	uint64_t limit;       /* connections that it takes, until limit_until */
 	int64_t limit_until;
-	char problem[600];   /* of the last failure, "" if the last session was well */
+	char problem[600];      /* of the last failure, "" if the last session was well */
 	unsigned first_address; /* addresses to pass over: they failed after connect */
 	unsigned sessions, connecting;
 };
@@ -72,18 +72,18 @@ struct relayd {
 	int epoll;
 	struct watch *dead;
 	struct watch inotify, timer, signals, control;
-	struct client *clients;   /* of the control socket, the newest first */
+	struct client *clients; /* of the control socket, the newest first */
 	size_t client_count;
 	struct control_child {
 		pid_t pid; /* 0: a free place */
 		uid_t uid; /* whom it answers */
 	} children[RELAYD_CHILDREN];
-	int64_t started;          /* CLOCK_BOOTTIME */
-	int64_t next_expiry;      /* when to look for messages that are too old */
-	int64_t next_mend;        /* when to try a broken journal again */
-	int64_t last_flush;       /* by an ordinary user */
-	int64_t stop_at;          /* CLOCK_BOOTTIME when patience ends; 0: running */
-	bool reload;              /* SIGHUP came */
+	int64_t started;     /* CLOCK_BOOTTIME */
+	int64_t next_expiry; /* when to look for messages that are too old */
+	int64_t next_mend;   /* when to try a broken journal again */
+	int64_t last_flush;  /* by an ordinary user */
+	int64_t stop_at;     /* CLOCK_BOOTTIME when patience ends; 0: running */
+	bool reload;         /* SIGHUP came */
 };
 
 /* Adds fd to the loop; 0 or -1 with errno. */
@@ -103,12 +103,12 @@ void queue_close(struct relayd *r);
 void queue_wait(struct relayd *r, struct index_entry *e, enum index_state state, int64_t due);
 
 /* Sets e aside in `state` (held, failed, corrupt) with a journal line. */
-void queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state,
-    unsigned code, const char *reason);
+void queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state, unsigned code,
+    const char *reason);
 
 /* Appends a journal line about e; JOURNAL_ALL or a recipient. */
-void queue_record(struct relayd *r, struct index_entry *e, enum journal_event event,
-    long recipient, unsigned code, const char *text);
+void queue_record(struct relayd *r, struct index_entry *e, enum journal_event event, long recipient,
+    unsigned code, const char *text);
 
 /* e is finished: when its file is gone, at the end of the turn or later, so is e. */
 void queue_finish(struct relayd *r, struct index_entry *e, ino_t inode);
@@ -158,8 +158,8 @@ bool outcome_is_expired(const struct relayd *r, const struct index_entry *e);
  * memory.  The caller frees the array. */
 struct smarthost *smarthosts_make(const struct settings *s);
 /* It failed: it pauses. */
-void smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault,
-    const char *problem);
+void smarthost_fail(
+    struct relayd *r, struct smarthost *h, enum ipc_fault fault, const char *problem);
 void smarthost_well(struct smarthost *h);
 /* It refuses one more connection while others work: it gets no more for a while. */
 void smarthost_full(struct smarthost *h, const char *problem);

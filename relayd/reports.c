@@ -128,7 +128,8 @@ failed_reported(struct relayd *r, struct session *s, const struct ipc_report *p,
 		else
 			smarthost_fail(r, h, fault, text);
 		/* a limit or a refused credential is not this connection's alone */
-		for (struct session *x = r->sessions; fault != FAULT_CONNECTION && x != NULL; x = x->next)
+		for (struct session *x = r->sessions; fault != FAULT_CONNECTION && x != NULL;
+		     x = x->next)
 			if (x->host == h && x != s)
 				session_retire(x);
 	}

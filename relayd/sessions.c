@@ -72,7 +72,8 @@ session_exec(const struct relayd *r, int socket)
 	env[n] = NULL;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (dup2(socket, STDIN_FILENO) == STDIN_FILENO && dup2(null, STDOUT_FILENO) == STDOUT_FILENO)
+	if (dup2(socket, STDIN_FILENO) == STDIN_FILENO &&
+	    dup2(null, STDOUT_FILENO) == STDOUT_FILENO)
 		execve(r->session_path, argv, env);
 	_exit(127);
 }

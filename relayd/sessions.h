@@ -31,11 +31,11 @@ struct session {
 	enum settings_refused refused;
 	pid_t pid;
 	enum session_phase phase;
-	bool failed;       /* it has said why */
-	bool stopping;     /* it was told to stop */
-	bool excused;      /* it has said that it ends, and that it is nobody's fault */
-	unsigned done;     /* jobs */
-	int64_t ready_at;  /* when it was connected */
+	bool failed;      /* it has said why */
+	bool stopping;    /* it was told to stop */
+	bool excused;     /* it has said that it ends, and that it is nobody's fault */
+	unsigned done;    /* jobs */
+	int64_t ready_at; /* when it was connected */
 	int64_t idle_since;
 	struct job job;
 };

@@ -17,8 +17,8 @@ enum token { END, WORD, LITERAL, SPECIAL, BAD };
 struct lexer {
 	const char *text;
 	size_t len, at;
-	size_t start;     /* of the token */
-	bool gap;         /* a blank or comment stands before it */
+	size_t start; /* of the token */
+	bool gap;     /* a blank or comment stands before it */
 	const char *error;
 };
 
@@ -76,14 +76,16 @@ quoted_skip(struct lexer *l, char end)
 static bool
 is_atext(unsigned char c)
 {
-	return c >= 0x80 || isalnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~.\\", c) != NULL);
+	return c >= 0x80 || isalnum(c) ||
+	       (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~.\\", c) != NULL);
 }
 
 static enum token
 lexer_next(struct lexer *l)
 {
 	l->gap = false;
-	while (l->at < l->len && (strchr(" \t\r\n(", l->text[l->at]) != NULL && l->text[l->at] != '\0')) {
+	while (l->at < l->len &&
+	       (strchr(" \t\r\n(", l->text[l->at]) != NULL && l->text[l->at] != '\0')) {
 		l->gap = true;
 		if (l->text[l->at] != '(')
 			l->at++;
@@ -95,10 +97,14 @@ lexer_next(struct lexer *l)
 		return END;
 	switch (l->text[l->at]) {
 	case '"':
-		return quoted_skip(l, '"') ? WORD : lexer_fail(l, "a quotation does not end, or contains a NUL octet");
+		return quoted_skip(l, '"')
+			   ? WORD
+			   : lexer_fail(l, "a quotation does not end, or contains a NUL octet");
 	case '[':
-		return quoted_skip(l, ']') ? LITERAL
-		                           : lexer_fail(l, "an address in brackets does not end, or contains a NUL octet");
+		return quoted_skip(l, ']')
+			   ? LITERAL
+			   : lexer_fail(
+				 l, "an address in brackets does not end, or contains a NUL octet");
 	case '<':
 	case '>':
 	case '@':
@@ -110,7 +116,8 @@ lexer_next(struct lexer *l)
 	default:
 		while (l->at < l->len && is_atext((unsigned char)l->text[l->at]))
 			l->at++;
-		return l->at > l->start ? WORD : lexer_fail(l, "it has a character that no address has");
+		return l->at > l->start ? WORD
+					: lexer_fail(l, "it has a character that no address has");
 	}
 }
 
@@ -212,7 +219,8 @@ angle_parse(struct parser *p)
 	advance(p);
 	if (is_special(p, '@')) {
 		/* obs-route: "@a,@b:" */
-		while (p->token != END && p->token != BAD && !is_special(p, ':') && !is_special(p, '>'))
+		while (p->token != END && p->token != BAD && !is_special(p, ':') &&
+		       !is_special(p, '>'))
 			advance(p);
 		if (!is_special(p, ':'))
 			return fail(p, "a route has no end");
@@ -255,7 +263,8 @@ element_parse(struct parser *p)
 		} else if (is_special(p, ':') && !angle) {
 			/* that was the name of a group */
 			if (p->at)
-				return fail(p, "an address stands where the name of a group belongs");
+				return fail(
+				    p, "an address stands where the name of a group belongs");
 			words_reset(p);
 			advance(p);
 		} else if (is_end_of_element(p)) {
@@ -267,8 +276,8 @@ element_parse(struct parser *p)
 }
 
 int
-address_list_parse(const char *text, size_t len, address_function *function, void *context,
-    const char **error)
+address_list_parse(
+    const char *text, size_t len, address_function *function, void *context, const char **error)
 {
 	struct parser p = { .lexer = { .text = text, .len = len },
 		.address = BUF_INIT(ADDRESS_OCTETS_MAX),

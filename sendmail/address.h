@@ -17,7 +17,7 @@ struct address {
 	const char *text; /* local-part[@domain], without comments, blanks and route */
 	bool bare;        /* without a domain */
 	size_t end;       /* where the local part ends in the list's text: a domain that is
-	                   * missing belongs there */
+			   * missing belongs there */
 };
 
 /* Called for each mailbox in order; what it is given lives until it returns.  -1
@@ -28,7 +28,7 @@ typedef int address_function(void *context, const struct address *a);
  * Parses a list of len octets: mailboxes, groups, empty elements.  0; or -1, and
  * *error says what is wrong (a constant), NULL if the function ended it.
  */
-int address_list_parse(const char *text, size_t len, address_function *function, void *context,
-    const char **error);
+int address_list_parse(
+    const char *text, size_t len, address_function *function, void *context, const char **error);
 
 #endif

@@ -73,7 +73,8 @@ static void
 received_add(const struct completion *c, const char *date, struct buf *b)
 {
 	buf_addf(b, "Received: by %s (postbag, from uid %lu)\r\n\tid %.*s; %s\r\n",
-	    c->identity->hostname, (unsigned long)c->identity->uid, QUEUE_ID_LEN, c->queue_id, date);
+	    c->identity->hostname, (unsigned long)c->identity->uid, QUEUE_ID_LEN, c->queue_id,
+	    date);
 }
 
 static void

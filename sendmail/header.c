@@ -42,9 +42,9 @@ field_add(struct header *h, size_t start, size_t name_len)
 		h->fields = all;
 		h->size = size;
 	}
-	h->fields[h->count++] = (struct field){ .start = start,
-		.name_len = name_len,
-		.value = (size_t)(colon - h->text.data) + 1 };
+	h->fields[h->count++] = (struct field){
+		.start = start, .name_len = name_len, .value = (size_t)(colon - h->text.data) + 1
+	};
 	return 0;
 }
 
@@ -58,7 +58,8 @@ is_mbox_line(const struct header *h, const struct piece *p)
 
 	if (h->count > 0)
 		return false;
-	snprintf(start, sizeof(start), "%.*s", (int)(p->len < sizeof(start) ? p->len : 511), p->data);
+	snprintf(
+	    start, sizeof(start), "%.*s", (int)(p->len < sizeof(start) ? p->len : 511), p->data);
 	if (*s == '>')
 		s++;
 	if (sscanf(s, "%7s %*s %7s", word, day) != 2 || strcmp(word, "From") != 0)
@@ -108,7 +109,7 @@ header_read(struct header *h, struct input *in, struct piece *first)
 			continue;
 		if (line_add(h, first) < 0 ||
 		    (kind == LINE_FIELD && first->begins_line &&
-		        field_add(h, start, header_name_length(first->data, first->len)) < 0))
+			field_add(h, start, header_name_length(first->data, first->len)) < 0))
 			return -1;
 		h->fields[h->count - 1].len = h->text.len - h->fields[h->count - 1].start;
 	}
@@ -130,7 +131,7 @@ bool
 header_is(const struct header *h, const struct field *f, const char *name)
 {
 	return strlen(name) == f->name_len &&
-	    strncasecmp(h->text.data + f->start, name, f->name_len) == 0;
+	       strncasecmp(h->text.data + f->start, name, f->name_len) == 0;
 }
 
 const struct field *

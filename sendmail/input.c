@@ -85,8 +85,8 @@ input_next(struct input *in, struct piece *p)
 		const char *end = have == 0 ? NULL : memchr(s, '\n', have);
 
 		if (end != NULL)
-			return piece_give(in, p, without_cr(s, (size_t)(end - s)),
-			    (size_t)(end - s) + 1, true);
+			return piece_give(
+			    in, p, without_cr(s, (size_t)(end - s)), (size_t)(end - s) + 1, true);
 		shown = without_cr(s, have);
 		if (more == 0) {
 			in->ended = true;
@@ -98,7 +98,8 @@ input_next(struct input *in, struct piece *p)
 		if (!in->whole_lines && shown > 0 && (in->within_line || shown > 1))
 			return piece_give(in, p, shown, shown, false);
 		if (have == CHUNK)
-			return piece_give(in, p, shown > 0 ? shown : have, shown > 0 ? shown : have, false);
+			return piece_give(
+			    in, p, shown > 0 ? shown : have, shown > 0 ? shown : have, false);
 		more = fill(in);
 		if (more < 0)
 			return -1;

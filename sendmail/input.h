@@ -27,7 +27,7 @@ struct piece {
 	const char *data; /* within the input's chunk, until the next call */
 	size_t len;       /* may be 0 */
 	bool begins_line;
-	bool ends_line;   /* its line end has been taken off */
+	bool ends_line; /* its line end has been taken off */
 };
 
 /* 0 or -1 with errno ENOMEM. */

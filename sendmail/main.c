@@ -94,14 +94,17 @@ deliver(const struct settings *s, const struct options *o, bool good)
 	int code;
 
 	if (!good && o->config != NULL && strcmp(s->spool_directory, SPOOLDIR) == 0) {
-		fprintf(stderr, "sendmail: nothing is queued: the file that -C names does not say where "
-		                "its spool is\n");
+		fprintf(stderr,
+		    "sendmail: nothing is queued: the file that -C names does not say where "
+		    "its spool is\n");
 		return EX_TEMPFAIL;
 	}
 	code = submit(s, o);
 	if (!good && code == 0)
-		fputs("sendmail: warning: the message is queued all the same; relayd needs a correct "
-		      "file to send it\n", stderr);
+		fputs(
+		    "sendmail: warning: the message is queued all the same; relayd needs a correct "
+		    "file to send it\n",
+		    stderr);
 	return code;
 }
 

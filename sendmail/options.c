@@ -26,6 +26,7 @@ typedef int option_function(struct options *o, char letter, const char *value);
 static option_function set_body, set_mode, set_string, set_flag, set_notify, set_option, set_ret,
     set_queue, set_envid, set_debug, set_long, refuse, ignore;
 
+/* clang-format off */
 static const struct option {
 	char letter;
 	enum kind kind;
@@ -70,6 +71,7 @@ static const struct option {
 	{ 'x', NONE, ignore },         /* AIX */
 	{ 'z', ARGUMENT, ignore },
 };
+/* clang-format on */
 
 static const struct {
 	char letter;
@@ -210,10 +212,12 @@ set_notify(struct options *o, char letter, const char *value)
 	for (;;) {
 		size_t n = strcspn(value, ","), i = 0;
 
-		while (i < 4 && (strncasecmp(value, words[i].word, n) != 0 || words[i].word[n] != '\0'))
+		while (i < 4 &&
+		       (strncasecmp(value, words[i].word, n) != 0 || words[i].word[n] != '\0'))
 			i++;
 		if (i == 4)
-			return fail(o, "option -N: must be never, or a list of success, failure, delay");
+			return fail(
+			    o, "option -N: must be never, or a list of success, failure, delay");
 		notify |= words[i].bit;
 		if (value[n] == '\0')
 			break;
@@ -249,7 +253,8 @@ set_envid(struct options *o, char letter, const char *value)
 	r = envelope_set_envid(&e, value);
 	envelope_free(&e);
 	if (r < 0)
-		return fail(o, "option -V: must be 1 to 100 printable characters (xtext, RFC 3461)");
+		return fail(
+		    o, "option -V: must be 1 to 100 printable characters (xtext, RFC 3461)");
 	o->envid = value;
 	return 0;
 }

@@ -25,17 +25,17 @@ enum mode {
 struct options {
 	enum mode mode;
 	const char *note;
-	const char *config;     /* -C, or NULL */
-	const char *sender;     /* -f, -r; NULL: not given; "" or "<>": the null sender */
-	const char *full_name;  /* -F, or NULL */
-	bool from_header;       /* -t */
-	bool ignore_dots;       /* -i: a lone dot does not end the message */
-	unsigned notify;        /* -N: enum notify */
-	enum ret ret;           /* -R */
-	const char *envid;      /* -V, or NULL */
-	char **recipients;      /* within argv, which is reordered */
+	const char *config;    /* -C, or NULL */
+	const char *sender;    /* -f, -r; NULL: not given; "" or "<>": the null sender */
+	const char *full_name; /* -F, or NULL */
+	bool from_header;      /* -t */
+	bool ignore_dots;      /* -i: a lone dot does not end the message */
+	unsigned notify;       /* -N: enum notify */
+	enum ret ret;          /* -R */
+	const char *envid;     /* -V, or NULL */
+	char **recipients;     /* within argv, which is reordered */
 	size_t recipient_count;
-	char error[256];        /* what is wrong with the command line */
+	char error[256]; /* what is wrong with the command line */
 };
 
 /* 0, or -1 with o->error; argv's words are borrowed.  argc may be 0. */

@@ -15,8 +15,8 @@
 #include "sendmail/address.h"
 
 void
-recipients_init(struct recipients *r, struct envelope *e, const struct options *o,
-    const char *domain)
+recipients_init(
+    struct recipients *r, struct envelope *e, const struct options *o, const char *domain)
 {
 	*r = (struct recipients){ .envelope = e,
 		.options = o,
@@ -172,8 +172,8 @@ recipients_from_header(struct recipients *r, const struct header *h)
 		for (size_t k = 0; k < 3; k++) {
 			const char *name = is_resent ? resent[k] : plain[k];
 
-			if (header_is(h, f, name) &&
-			    list_add(r, name, h->text.data + f->value, f->start + f->len - f->value) < 0)
+			if (header_is(h, f, name) && list_add(r, name, h->text.data + f->value,
+							 f->start + f->len - f->value) < 0)
 				return -1;
 		}
 	}

@@ -19,8 +19,8 @@ struct recipients {
 	int code;           /* the exit code of the error */
 };
 
-void recipients_init(struct recipients *r, struct envelope *e, const struct options *o,
-    const char *domain);
+void recipients_init(
+    struct recipients *r, struct envelope *e, const struct options *o, const char *domain);
 void recipients_fini(struct recipients *r);
 
 /* 0, or -1 with error and code. */

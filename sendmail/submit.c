@@ -43,7 +43,8 @@ complain(int code, const char *what)
 static int
 input_complain(const struct submission *s)
 {
-	fprintf(stderr, "sendmail: cannot read the message from standard input: %s; nothing is queued\n",
+	fprintf(stderr,
+	    "sendmail: cannot read the message from standard input: %s; nothing is queued\n",
 	    strerror(s->input.error));
 	return EX_TEMPFAIL;
 }
@@ -65,8 +66,9 @@ arguments_apply(struct submission *s)
 	const char *sender = o->sender;
 
 	if (o->recipient_count == 0 && !o->from_header)
-		return complain(EX_USAGE, "no recipients: name them as arguments, or give -t to take "
-		                          "them from the header");
+		return complain(EX_USAGE,
+		    "no recipients: name them as arguments, or give -t to take "
+		    "them from the header");
 	snprintf(own, sizeof(own), "%s@%s", s->identity.user, s->identity.domain);
 	if (recipients_set_sender(&s->recipients, sender != NULL ? sender : own) < 0 ||
 	    recipients_from_arguments(&s->recipients) < 0)
@@ -92,8 +94,9 @@ header_apply(struct submission *s, struct piece *first, bool *has_first)
 	if (s->options->from_header && recipients_from_header(&s->recipients, &s->header) < 0)
 		return recipients_complain(s);
 	if (s->envelope.recipient_count == 0)
-		return complain(EX_USAGE, "no recipients: neither an argument nor a To, Cc or Bcc of "
-		                          "the message names one");
+		return complain(EX_USAGE,
+		    "no recipients: neither an argument nor a To, Cc or Bcc of "
+		    "the message names one");
 	return 0;
 }
 
@@ -178,7 +181,8 @@ dot_warn(const struct submission *s)
 {
 	if (input_has_more(&s->input))
 		fputs("sendmail: warning: a line with a single dot ended the message, and what "
-		      "follows it is dropped; -i prevents that\n", stderr);
+		      "follows it is dropped; -i prevents that\n",
+		    stderr);
 }
 
 static int
@@ -191,7 +195,7 @@ message_submit(struct submission *s)
 	if (code != 0)
 		return code;
 	if (spool_open(&s->spool, s->settings->spool_directory, s->settings->user,
-	        s->settings->spool_reserve) < 0)
+		s->settings->spool_reserve) < 0)
 		return spool_complain(s);
 	if (input_init(&s->input, STDIN_FILENO, s->options->ignore_dots) < 0)
 		return complain(EX_TEMPFAIL, "out of memory");
@@ -200,9 +204,10 @@ message_submit(struct submission *s)
 		return code;
 	if (message_begin(&s->writer, &s->spool, &s->envelope) < 0)
 		return errno == ENOBUFS
-		    ? complain(EX_DATAERR, "the envelope is longer than 8 MB: too many or too long "
-		                           "addresses; send the message in parts")
-		    : spool_complain(s);
+			   ? complain(EX_DATAERR,
+				 "the envelope is longer than 8 MB: too many or too long "
+				 "addresses; send the message in parts")
+			   : spool_complain(s);
 	code = header_write(s);
 	if (code == 0)
 		code = body_write(s, &piece, has_piece);
@@ -230,7 +235,7 @@ submit(const struct settings *settings, const struct options *o)
 	s.envelope.uid = (uint32_t)s.identity.uid;
 	recipients_init(&s.recipients, &s.envelope, o, s.identity.domain);
 	code = named ? message_submit(&s)
-	             : complain(EX_TEMPFAIL, "cannot look up who submits; nothing is queued");
+		     : complain(EX_TEMPFAIL, "cannot look up who submits; nothing is queued");
 	message_abort(&s.writer);
 	input_fini(&s.input);
 	header_free(&s.header);

@@ -71,7 +71,7 @@ lines_copy(int out_fd, struct buf *b)
 	int r = 0;
 
 	while ((end = b->len > done ? memchr(b->data + done, '\n', b->len - done) : NULL) != NULL &&
-	    strcmp(b->data + done, CONTROL_END) != 0) {
+	       strcmp(b->data + done, CONTROL_END) != 0) {
 		text_add_printable(&shown, b->data + done, (size_t)(end - b->data) - done);
 		buf_add_char(&shown, '\n');
 		done = (size_t)(end - b->data) + 1;
@@ -132,7 +132,8 @@ control_request(int fd, const char *request, int out_fd, struct buf *error)
 	if (file_write(fd, request, strlen(request)) == 0 && file_write(fd, "\n", 1) == 0) {
 		char *to, *end;
 
-		while ((to = buf_reserve(&in, CHUNK)) != NULL && (n = file_read(fd, to, CHUNK)) > 0) {
+		while (
+		    (to = buf_reserve(&in, CHUNK)) != NULL && (n = file_read(fd, to, CHUNK)) > 0) {
 			buf_added(&in, (size_t)n);
 			if (!started && (end = memchr(in.data, '\n', in.len)) != NULL) {
 				started = true;
@@ -153,8 +154,9 @@ control_request(int fd, const char *request, int out_fd, struct buf *error)
 		lines_add_printable(error, buf_string(&in));
 	}
 	if (error->len == 0 && (!started || !is_end(&in)))
-		buf_add_string(error, n < 0 && errno == EAGAIN ? "relayd does not answer"
-		                                               : "relayd ended in the middle of its answer");
+		buf_add_string(error, n < 0 && errno == EAGAIN
+					  ? "relayd does not answer"
+					  : "relayd ended in the middle of its answer");
 	buf_free(&in);
 	return error->len > 0 && code == 0 ? EX_TEMPFAIL : code;
 }

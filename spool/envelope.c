@@ -127,8 +127,7 @@ recipients_grow(struct envelope *e)
 }
 
 int
-envelope_add_recipient(
-    struct envelope *e, const char *address, unsigned notify, const char *orcpt)
+envelope_add_recipient(struct envelope *e, const char *address, unsigned notify, const char *orcpt)
 {
 	struct recipient r = { .notify = notify };
 
@@ -223,7 +222,7 @@ notify_parse(char *value, unsigned *notify)
 	}
 	/* RFC 3461 section 4.1: NEVER stands alone */
 	return *notify == 0 || ((*notify & NOTIFY_NEVER) && *notify != NOTIFY_NEVER) ? fail(EINVAL)
-	                                                                               : 0;
+										     : 0;
 }
 
 static int
@@ -260,12 +259,13 @@ line_parse(struct envelope *e, char *line)
 		return recipient_parse(e, value);
 	if (strcmp(line, "sender") == 0 && e->sender == NULL) {
 		rest = bracketed(value, &address);
-		return rest == NULL || *rest != '\0' ? fail(EINVAL) : envelope_set_sender(e, address);
+		return rest == NULL || *rest != '\0' ? fail(EINVAL)
+						     : envelope_set_sender(e, address);
 	}
 	if (strcmp(line, "bounce-to") == 0 && e->bounce_to == NULL) {
 		rest = bracketed(value, &address);
 		return rest == NULL || *rest != '\0' ? fail(EINVAL)
-		                                     : envelope_set_bounce_to(e, address);
+						     : envelope_set_bounce_to(e, address);
 	}
 	if (strcmp(line, "envid") == 0 && e->envid == NULL)
 		return envelope_set_envid(e, value);

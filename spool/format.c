@@ -31,8 +31,7 @@ format_head_write(const struct format_head *h, char dst[static FORMAT_HEAD_LEN +
 	struct format_head checked = *h;
 
 	head_format(h, dst);
-	checked.crc =
-	    crc32c(h->crc, dst + FORMAT_CHECKED_AT, FORMAT_HEAD_LEN - FORMAT_CHECKED_AT);
+	checked.crc = crc32c(h->crc, dst + FORMAT_CHECKED_AT, FORMAT_HEAD_LEN - FORMAT_CHECKED_AT);
 	head_format(&checked, dst);
 }
 
@@ -46,12 +45,14 @@ format_head_read(struct format_head *h, const char src[static FORMAT_HEAD_LEN])
 	text[FORMAT_HEAD_LEN] = '\0';
 	if (strncmp(text, FORMAT_MAGIC, sizeof(FORMAT_MAGIC) - 1) != 0)
 		return -1;
-	if (strncmp(text, FORMAT_MAGIC FORMAT_VERSION "\n", sizeof(FORMAT_MAGIC FORMAT_VERSION)) != 0)
+	if (strncmp(text, FORMAT_MAGIC FORMAT_VERSION "\n", sizeof(FORMAT_MAGIC FORMAT_VERSION)) !=
+	    0)
 		return 1;
 	*h = (struct format_head){
 		.crc = (uint32_t)strtoul(text + FORMAT_CHECKED_AT - 9, NULL, 16),
 		.length = strtoull(lines + sizeof("length"), NULL, 10),
-		.longest = strtoull(lines + sizeof("length 01234567890123456789\nlongest"), NULL, 10),
+		.longest =
+		    strtoull(lines + sizeof("length 01234567890123456789\nlongest"), NULL, 10),
 	};
 	if (text[FORMAT_HEAD_LEN - 9] == '8')
 		h->flags |= MESSAGE_8BIT;

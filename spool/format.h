@@ -20,10 +20,12 @@
 #define FORMAT_MAGIC "postbag-message "
 #define FORMAT_VERSION "1"
 #define FORMAT_CHECKED_AT (sizeof("postbag-message 1\ncrc32c 01234567\n") - 1)
-#define FORMAT_HEAD_LEN                                                         \
-	(FORMAT_CHECKED_AT + sizeof("length 01234567890123456789\n"             \
-	                            "longest 0123456789\n"                      \
-	                            "flags 8U------\n") - 1)
+#define FORMAT_HEAD_LEN                            \
+	(FORMAT_CHECKED_AT +                       \
+	    sizeof("length 01234567890123456789\n" \
+		   "longest 0123456789\n"          \
+		   "flags 8U------\n") -           \
+	    1)
 
 struct format_head {
 	uint32_t crc;

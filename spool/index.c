@@ -37,7 +37,8 @@ index_state_name(enum index_state state)
 int
 index_init(struct index *x, uint64_t in_doubt_interval)
 {
-	*x = (struct index){ .bucket_count = BUCKETS_FIRST, .in_doubt_interval = in_doubt_interval };
+	*x =
+	    (struct index){ .bucket_count = BUCKETS_FIRST, .in_doubt_interval = in_doubt_interval };
 	x->buckets = calloc(BUCKETS_FIRST, sizeof(struct index_entry *));
 	return x->buckets == NULL ? -1 : 0;
 }
@@ -166,7 +167,7 @@ index_is_finished(const struct index_entry *e, size_t recipient)
 	if (recipient < 64)
 		return e->finished >> recipient & 1;
 	return recipient < ENVELOPE_RECIPIENTS_MAX && e->more != NULL &&
-	    (e->more[recipient / 64] >> (recipient % 64) & 1);
+	       (e->more[recipient / 64] >> (recipient % 64) & 1);
 }
 
 int
@@ -227,7 +228,7 @@ index_apply(void *context, const struct journal_record *r, off_t at)
 	if (r->attempts >= e->attempts && r->attempts > 0) {
 		e->attempts = r->attempts;
 		e->first = clock_boot() -
-		    (int64_t)(r->elapsed > ELAPSED_MAX ? ELAPSED_MAX : r->elapsed) * 1000;
+			   (int64_t)(r->elapsed > ELAPSED_MAX ? ELAPSED_MAX : r->elapsed) * 1000;
 	}
 	switch (r->event) {
 	case EVENT_DOUBT:

@@ -34,15 +34,15 @@ struct index_entry {
 	uint8_t state;       /* enum index_state */
 	uint8_t trouble;     /* connections that broke on it in a row (only in relayd) */
 	uint32_t attempts;
-	uint32_t heap;       /* relayd's place for its heap position */
-	int64_t first;       /* CLOCK_BOOTTIME of the first attempt, 0: none yet */
+	uint32_t heap; /* relayd's place for its heap position */
+	int64_t first; /* CLOCK_BOOTTIME of the first attempt, 0: none yet */
 	int64_t due;
-	off_t reason;        /* offset of the journal line that explains the state, or -1 */
-	uint64_t finished;   /* a bit for each of the first 64 recipients */
-	uint64_t *more;      /* the other recipients' bits, or NULL */
+	off_t reason;             /* offset of the journal line that explains the state, or -1 */
+	uint64_t finished;        /* a bit for each of the first 64 recipients */
+	uint64_t *more;           /* the other recipients' bits, or NULL */
 	struct index_entry *next; /* in its hash bucket */
 	struct index_entry *next_finished; /* relayd's list of files that go */
-	uint64_t inode;           /* of a finished file: the one that may go */
+	uint64_t inode;                    /* of a finished file: the one that may go */
 };
 
 struct index {

@@ -310,8 +310,8 @@ int
 journal_replace_begin(const struct journal *j, struct journal *next)
 {
 	*next = (struct journal){ .state = j->state, .fd = -1, .pending = BUF_INIT(PENDING_MAX) };
-	next->fd = openat(j->state, "journal.new", O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-	    0600);
+	next->fd = openat(
+	    j->state, "journal.new", O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return next->fd < 0 ? -1 : 0;
 }
 

@@ -63,8 +63,8 @@ typedef void journal_reader(void *context, const struct journal_record *r, off_t
  * cut off; *damaged counts the lines that were skipped because their check value
  * or syntax is wrong.  0 or -1 with errno.
  */
-int journal_open(struct journal *j, int state, journal_reader *reader, void *context,
-    size_t *damaged);
+int journal_open(
+    struct journal *j, int state, journal_reader *reader, void *context, size_t *damaged);
 /* Only reads; no journal is no error. */
 int journal_read(int state, journal_reader *reader, void *context, size_t *damaged);
 void journal_close(struct journal *j);

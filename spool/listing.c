@@ -43,8 +43,8 @@ flush(struct listing *l)
 }
 
 static void
-line_add(struct listing *l, const char *label, const char *open, const char *text,
-    const char *close)
+line_add(
+    struct listing *l, const char *label, const char *open, const char *text, const char *close)
 {
 	buf_addf(&l->out, LABEL "%s", label, open);
 	text_add_printable(&l->out, text, strlen(text));
@@ -70,8 +70,8 @@ reason_add(struct listing *l, const struct index_entry *e, const struct envelope
 	struct journal_record r;
 	struct buf text = BUF_INIT(0);
 	bool known = e->reason >= 0 && l->journal >= 0 &&
-	    journal_read_at(l->journal, e->reason, &r, &text) == 0 &&
-	    memcmp(r.name, e->name, NAME_LEN) == 0;
+		     journal_read_at(l->journal, e->reason, &r, &text) == 0 &&
+		     memcmp(r.name, e->name, NAME_LEN) == 0;
 
 	if (known && *r.text != '\0') {
 		buf_addf(&l->out, LABEL, "reason");
@@ -175,8 +175,8 @@ listing_begin(int fd, int queue_fd, int journal, const struct listing_pause *pau
 }
 
 int
-listing_queue(int fd, const struct index *x, int queue_fd, int journal,
-    const struct listing_pause *pause)
+listing_queue(
+    int fd, const struct index *x, int queue_fd, int journal, const struct listing_pause *pause)
 {
 	struct listing l = listing_begin(fd, queue_fd, journal, pause);
 	struct index_entry **all = index_sorted(x);
@@ -220,7 +220,8 @@ content_add(struct listing *l, const struct message *m)
 		while ((stop = memchr(line, '\n', (size_t)(chunk + n - line))) != NULL) {
 			size_t len = (size_t)(stop - line);
 
-			text_add_printable(&l->out, line, len > 0 && line[len - 1] == '\r' ? len - 1 : len);
+			text_add_printable(
+			    &l->out, line, len > 0 && line[len - 1] == '\r' ? len - 1 : len);
 			buf_add_char(&l->out, '\n');
 			line = stop + 1;
 		}

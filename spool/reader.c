@@ -70,7 +70,8 @@ parse(struct message *m, const struct stat *st)
 	m->longest = h.longest;
 	m->flags = h.flags;
 	status = envelope_load(m, &text);
-	if (status == MESSAGE_OK && envelope_parse(&m->envelope, text.data, text.len, &m->error) < 0)
+	if (status == MESSAGE_OK &&
+	    envelope_parse(&m->envelope, text.data, text.len, &m->error) < 0)
 		status = errno == ENOMEM ? MESSAGE_ERROR : MESSAGE_CORRUPT;
 	if (status == MESSAGE_OK &&
 	    (h.length > INT64_MAX / 2 || m->content + (off_t)h.length != st->st_size))

@@ -69,7 +69,7 @@ offline_open(struct offline *f, const struct settings *s, bool write)
 	    index_scan(&f->index, f->queue, 0) < 0)
 		return spool_fail(&f->spool, "read", "queue");
 	if ((write ? journal_open(&f->journal, f->state, index_apply, &f->index, &damaged)
-	           : journal_read(f->state, index_apply, &f->index, &damaged)) < 0)
+		   : journal_read(f->state, index_apply, &f->index, &damaged)) < 0)
 		return spool_fail(&f->spool, "read", "state/journal");
 	f->reasons = openat(f->state, "journal", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	return 0;
@@ -107,14 +107,14 @@ static void
 record(struct offline *f, const struct index_entry *e, enum journal_event event)
 {
 	journal_append(&f->journal, &(struct journal_record){ .time = clock_real(),
-	                                .name = e->name,
-	                                .recipient = JOURNAL_ALL,
-	                                .event = event,
-	                                .attempts = e->attempts,
-	                                .elapsed = e->first != 0 && clock_boot() > e->first
-	                                    ? (uint64_t)(clock_boot() - e->first) / 1000
-	                                    : 0,
-	                                .text = "" });
+					.name = e->name,
+					.recipient = JOURNAL_ALL,
+					.event = event,
+					.attempts = e->attempts,
+					.elapsed = e->first != 0 && clock_boot() > e->first
+						       ? (uint64_t)(clock_boot() - e->first) / 1000
+						       : 0,
+					.text = "" });
 }
 
 static int
@@ -209,8 +209,9 @@ request_offline(const struct settings *s, const char *request, int out_fd, struc
 
 		code = fail(error, denied ? EX_NOPERM : EX_TEMPFAIL, f.spool.problem);
 		if (denied)
-			buf_add_string(error, " (relayd is not running, and without it only root and "
-			                      "the owner of the spool can look)");
+			buf_add_string(error,
+			    " (relayd is not running, and without it only root and "
+			    "the owner of the spool can look)");
 	} else {
 		code = request_apply(&f, verb, argument, out_fd);
 	}

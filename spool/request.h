@@ -14,7 +14,6 @@ int request_run(const struct settings *s, const char *request, int out_fd, struc
 
 /* The same without relayd: reads (list, show) or locks and writes (retry,
  * remove) the spool.  As root it first becomes the owner of state/, for good. */
-int request_offline(const struct settings *s, const char *request, int out_fd,
-    struct buf *error);
+int request_offline(const struct settings *s, const char *request, int out_fd, struct buf *error);
 
 #endif

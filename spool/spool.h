@@ -66,7 +66,7 @@ enum message_flags {
 struct message_writer {
 	struct spool *spool;
 	int fd;
-	struct queue_name name; /* that the file will have, from message_begin() on */
+	struct queue_name name;       /* that the file will have, from message_begin() on */
 	char temporary[NAME_LEN + 8]; /* the dot name, "" with O_TMPFILE */
 	struct buf out;
 	uint32_t crc;
@@ -107,7 +107,7 @@ struct message {
 	uint64_t length;  /* octets of content */
 	uint64_t longest; /* octets of its longest line */
 	unsigned flags;
-	off_t content;    /* where it begins in the file */
+	off_t content; /* where it begins in the file */
 	uint32_t crc;
 	const char *error; /* for CORRUPT: what is wrong, a constant */
 };

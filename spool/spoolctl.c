@@ -13,10 +13,10 @@
 #include "spool/request.h"
 
 static const char usage[] = "usage: spoolctl [-C FILE] list\n"
-                            "       spoolctl [-C FILE] show ID\n"
-                            "       spoolctl [-C FILE] retry ID | all\n"
-                            "       spoolctl [-C FILE] remove ID\n"
-                            "mailq(1) and \"spoolctl list\" show the IDs.\n";
+			    "       spoolctl [-C FILE] show ID\n"
+			    "       spoolctl [-C FILE] retry ID | all\n"
+			    "       spoolctl [-C FILE] remove ID\n"
+			    "mailq(1) and \"spoolctl list\" show the IDs.\n";
 
 /* The request line for the words of the command; -1 if they make none. */
 static int

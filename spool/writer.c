@@ -121,7 +121,8 @@ message_begin(struct message_writer *w, struct spool *s, const struct envelope *
 		w->flags |= (unsigned char)*c >= 0x80 ? MESSAGE_SMTPUTF8 : 0;
 	memset(head, ' ', sizeof(head));
 	w->crc = crc32c(0, lines.data, lines.len);
-	if (file_write(w->fd, head, sizeof(head)) < 0 || file_write(w->fd, lines.data, lines.len) < 0)
+	if (file_write(w->fd, head, sizeof(head)) < 0 ||
+	    file_write(w->fd, lines.data, lines.len) < 0)
 		spool_fail(s, "write a file in", "queue");
 	else
 		r = 0;
@@ -189,10 +190,9 @@ head_write(struct message_writer *w)
 {
 	char head[FORMAT_HEAD_LEN + 1];
 
-	format_head_write(&(struct format_head){ .crc = w->crc,
-	                      .length = w->length,
-	                      .longest = w->longest,
-	                      .flags = w->flags },
+	format_head_write(
+	    &(struct format_head){
+		.crc = w->crc, .length = w->length, .longest = w->longest, .flags = w->flags },
 	    head);
 	if (lseek(w->fd, 0, SEEK_SET) < 0 || file_write(w->fd, head, FORMAT_HEAD_LEN) < 0)
 		return -1;
@@ -234,9 +234,9 @@ name_give(struct message_writer *w)
 			return -1;
 	}
 	if (renameat2(w->spool->queue, w->temporary, w->spool->queue, w->name.text,
-	        RENAME_NOREPLACE) == 0 ||
+		RENAME_NOREPLACE) == 0 ||
 	    (errno == EINVAL &&
-	        renameat(w->spool->queue, w->temporary, w->spool->queue, w->name.text) == 0)) {
+		renameat(w->spool->queue, w->temporary, w->spool->queue, w->name.text) == 0)) {
 		w->temporary[0] = '\0';
 		return 0;
 	}

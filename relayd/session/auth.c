@@ -80,21 +80,25 @@ auth_choose(const struct capabilities *c, const char *wanted, bool tls, bool in_
 	return m == NULL ? NULL : m->name;
 }
 
-/* The i= of SCRAM's server-first-message (RFC 5802 section 5), which decides how
- * long we compute. */
-static bool
-iterations_acceptable(const char *challenge64)
+enum scram { SCRAM_GOES_ON, SCRAM_REJECTED, SCRAM_MALFORMED };
+
+/* What a SCRAM server says (RFC 5802 section 7): an error instead of its proof; or the
+ * i= of its first message, which decides how long we compute. */
+static enum scram
+scram_look(const char *challenge64)
 {
 	char *text = NULL, digits[16];
 	const char *i;
 	size_t len = 0, n;
 	uint64_t count;
-	bool ok = false;
+	enum scram found = SCRAM_MALFORMED;
 
 	if (gsasl_base64_from(challenge64, strlen(challenge64), &text, &len) != GSASL_OK)
-		return false;
+		return SCRAM_MALFORMED;
 	if (len > 2 && text[0] == 'v') {
-		ok = true; /* the final message */
+		found = SCRAM_GOES_ON; /* the final message */
+	} else if (len > 2 && memcmp(text, "e=", 2) == 0) {
+		found = SCRAM_REJECTED;
 	} else if (memchr(text, '\0', len) == NULL && (i = memmem(text, len, ",i=", 3)) != NULL) {
 		i += 3;
 		n = len - (size_t)(i - text);
@@ -104,11 +108,12 @@ iterations_acceptable(const char *challenge64)
 		if (n > 0 && n < sizeof(digits)) {
 			memcpy(digits, i, n);
 			digits[n] = '\0';
-			ok = number_parse(digits, 1, SCRAM_ITERATIONS_MAX, &count) == 0;
+			if (number_parse(digits, 1, SCRAM_ITERATIONS_MAX, &count) == 0)
+				found = SCRAM_GOES_ON;
 		}
 	}
 	gsasl_free(text);
-	return ok;
+	return found;
 }
 
 /* Cancels an exchange (RFC 4954 section 4) whose challenge makes no sense. */
@@ -124,8 +129,9 @@ cancel(struct stream *s, struct reply *r, const char *why)
 static int
 response_write(struct stream *s, const char *response)
 {
-	return stream_write(s, response, strlen(response)) < 0 || stream_write(s, "\r\n", 2) < 0 ? -1
-	                                                                                          : 0;
+	return stream_write(s, response, strlen(response)) < 0 || stream_write(s, "\r\n", 2) < 0
+		   ? -1
+		   : 0;
 }
 
 /* AUTH NAME, with the initial response where the mechanism has one. */
@@ -141,11 +147,12 @@ first_write(struct stream *s, Gsasl_session *g, const struct mechanism *m, int *
 	if (m->client_first) {
 		*status = gsasl_step64(g, NULL, &out);
 		if (*status != GSASL_OK && *status != GSASL_NEEDS_MORE)
-			return stream_fail(s, STREAM_PROTOCOL, "%s: %s", m->name,
-			    gsasl_strerror(*status));
+			return stream_fail(
+			    s, STREAM_PROTOCOL, "%s: %s", m->name, gsasl_strerror(*status));
 		r = stream_write(s, " ", 1);
 		if (r == 0)
-			r = stream_write(s, *out == '\0' ? "=" : out, *out == '\0' ? 1 : strlen(out));
+			r = stream_write(
+			    s, *out == '\0' ? "=" : out, *out == '\0' ? 1 : strlen(out));
 		explicit_bzero(out, strlen(out));
 		gsasl_free(out);
 		if (r < 0)
@@ -161,17 +168,23 @@ step(struct stream *s, Gsasl_session *g, const struct mechanism *m, struct reply
 	const char *challenge = buf_string(&r->text);
 	char *out = NULL;
 	int w;
+	enum scram scram = m->scram ? scram_look(challenge) : SCRAM_GOES_ON;
 
-	if (m->scram && !iterations_acceptable(challenge))
-		return cancel(s, r, "SCRAM: the smarthost's challenge is malformed, or asks for "
-		                    "too many iterations");
+	if (scram == SCRAM_REJECTED)
+		return stream_write(s, "*\r\n", 3) < 0 || reply_read(s, r) < 0 ? AUTH_BROKEN
+									       : AUTH_REJECTED;
+	if (scram == SCRAM_MALFORMED)
+		return cancel(s, r,
+		    "SCRAM: the smarthost's challenge is malformed, or asks for "
+		    "too many iterations");
 	if (*status == GSASL_OK)
 		return cancel(s, r, "the smarthost asks for more than the mechanism has");
 	*status = gsasl_step64(g, challenge, &out);
 	if (*status != GSASL_OK && *status != GSASL_NEEDS_MORE) {
 		if (m->scram && challenge[0] != '\0')
-			return cancel(s, r, "SCRAM: the smarthost could not prove that it knows "
-			                    "the password, or rejects ours");
+			return cancel(s, r,
+			    "SCRAM: the smarthost could not prove that it knows "
+			    "the password, or rejects ours");
 		return cancel(s, r, gsasl_strerror(*status));
 	}
 	w = response_write(s, out == NULL ? "" : out);
@@ -188,9 +201,12 @@ exchange(struct stream *s, Gsasl_session *g, const struct mechanism *m, struct r
 
 	if (first_write(s, g, m, &status) < 0 || reply_read(s, r) < 0)
 		return AUTH_BROKEN;
-	for (int i = 0; r->code == 334 && i < STEPS_MAX; i++)
-		if (step(s, g, m, r, &status) != AUTH_OK)
-			return AUTH_BROKEN;
+	for (int i = 0; r->code == 334 && i < STEPS_MAX; i++) {
+		enum auth_result result = step(s, g, m, r, &status);
+
+		if (result != AUTH_OK)
+			return result;
+	}
 	if (r->code == 235 && status == GSASL_OK)
 		return AUTH_OK;
 	if (r->code == 235) {

@@ -17,10 +17,10 @@ enum capability {
 };
 
 struct capabilities {
-	unsigned set;       /* enum capability */
-	uint64_t size;      /* the largest message in octets, 0: not stated */
-	char auth[1024];    /* SASL mechanisms, upper case, each with a blank on both
-	                     * sides; "" if AUTH is not offered */
+	unsigned set;    /* enum capability */
+	uint64_t size;   /* the largest message in octets, 0: not stated */
+	char auth[1024]; /* SASL mechanisms, upper case, each with a blank on both
+			  * sides; "" if AUTH is not offered */
 };
 
 /* text is the whole reply, lines separated by '\n'; its first is the greeting. */

@@ -29,7 +29,8 @@ connect_ascii_host(const char *host, char *dst, size_t size)
 	}
 	/* never STD3 rules: they delete characters */
 	r = idn2_to_ascii_8z(host, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
-	if (r == IDN2_OK && strspn(ascii, "abcdefghijklmnopqrstuvwxyz0123456789-._") != strlen(ascii))
+	if (r == IDN2_OK &&
+	    strspn(ascii, "abcdefghijklmnopqrstuvwxyz0123456789-._") != strlen(ascii))
 		r = IDN2_DISALLOWED;
 	snprintf(dst, size, "%s%s", r == IDN2_OK ? ascii : "the smarthost's name is not valid: ",
 	    r == IDN2_OK ? "" : idn2_strerror(r));

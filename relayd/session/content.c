@@ -60,8 +60,8 @@ content_load(const struct message *m, struct buf *whole)
 		buf_added(whole, (size_t)n);
 	}
 	return message_check_end(m, crc) && is_made_of_lines(buf_string(whole), whole->len)
-	    ? CONTENT_OK
-	    : CONTENT_CORRUPT;
+		   ? CONTENT_OK
+		   : CONTENT_CORRUPT;
 }
 
 int

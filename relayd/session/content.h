@@ -33,8 +33,8 @@ enum content_result content_load(const struct message *m, struct buf *whole);
 int content_write(struct stream *s, struct dot_stuffing *d, const char *piece, size_t len);
 
 /* Streams and checks it, all but the end of the data. */
-enum content_result content_stream(const struct message *m, struct stream *s,
-    struct dot_stuffing *d);
+enum content_result content_stream(
+    const struct message *m, struct stream *s, struct dot_stuffing *d);
 
 /* The line with the dot. */
 int content_end(struct stream *s);

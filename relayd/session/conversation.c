@@ -162,7 +162,7 @@ conversation_open(struct conversation *c, char *ready, size_t size)
 		return -1;
 	if (!c->secured &&
 	    (s->tls == TLS_REQUIRED ||
-	        (s->tls == TLS_OPPORTUNISTIC && (c->can.set & CAN_STARTTLS) != 0)) &&
+		(s->tls == TLS_OPPORTUNISTIC && (c->can.set & CAN_STARTTLS) != 0)) &&
 	    starttls(c) < 0)
 		return -1;
 	if (login && !c->secured && !s->insecure_auth)

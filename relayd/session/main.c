@@ -87,13 +87,13 @@ settings_receive(struct ipc_settings *settings)
 		return -1;
 	*settings = packet.settings;
 	return ipc_is_string(settings->host, sizeof(settings->host)) &&
-	        ipc_is_string(settings->hostname, sizeof(settings->hostname)) &&
-	        ipc_is_string(settings->user, sizeof(settings->user)) &&
-	        ipc_is_string(settings->password, sizeof(settings->password)) &&
-	        ipc_is_string(settings->auth, sizeof(settings->auth)) &&
-	        ipc_is_string(settings->trust_file, sizeof(settings->trust_file))
-	    ? 0
-	    : -1;
+		       ipc_is_string(settings->hostname, sizeof(settings->hostname)) &&
+		       ipc_is_string(settings->user, sizeof(settings->user)) &&
+		       ipc_is_string(settings->password, sizeof(settings->password)) &&
+		       ipc_is_string(settings->auth, sizeof(settings->auth)) &&
+		       ipc_is_string(settings->trust_file, sizeof(settings->trust_file))
+		   ? 0
+		   : -1;
 }
 
 /* Everything that needs a file: secret, trust store, libraries. */
@@ -137,7 +137,7 @@ session_open(struct session *s, char *ready, size_t size)
 	if (files_read(s) < 0)
 		return -1;
 	if (connect_smarthost(&c->stream, c->host, settings->port, settings->connect_timeout,
-	        settings->first_address) < 0)
+		settings->first_address) < 0)
 		return conversation_broken(c);
 	if (lock_in() < 0) {
 		snprintf(c->problem, sizeof(c->problem), "cannot lock the session in: %s",
@@ -183,15 +183,15 @@ job_run(struct session *s, const struct ipc_job *job, int fd, bool *excused)
 	end = transaction_run(&t);
 	/* so is a connection that went stale while it was idle */
 	*excused = t.own_fault || (t.broken && end == END_UNSENT && !t.answered &&
-	                              c->delivered > 0 && c->stream.error == STREAM_CLOSED);
+				      c->delivered > 0 && c->stream.error == STREAM_CLOSED);
 	if (end == END_COMPLETE)
 		outcomes_report(job->id, &t);
 	if (end == END_UNSENT && *excused)
 		end = END_STALE;
 	end_report(job->id, end,
-	    end == END_CORRUPT  ? "its check value is wrong, or its lines do not end in CRLF"
-	        : t.broken      ? c->problem
-	                        : "");
+	    end == END_CORRUPT ? "its check value is wrong, or its lines do not end in CRLF"
+	    : t.broken         ? c->problem
+			       : "");
 	c->delivered += end == END_COMPLETE;
 	transaction_fini(&t);
 	message_close(&m);

@@ -26,7 +26,7 @@ static const struct row {
 	{ ANY, 421, 421, "", MEANS_CONNECTION },
 	{ PHASE_GREETING, 400, 599, "", MEANS_CONNECTION },
 	{ PHASE_AUTH, 400, 599, "", MEANS_CREDENTIAL },
-	{ MESSAGE, 550, 550, ".4.5", MEANS_QUOTA }, /* Gmail's daily limit, a 5xx */
+	{ MESSAGE, 550, 550, ".4.5", MEANS_QUOTA },  /* Gmail's daily limit, a 5xx */
 	{ MESSAGE, 530, 530, "", MEANS_CREDENTIAL }, /* authentication or TLS required */
 	{ MESSAGE, 534, 535, "", MEANS_CREDENTIAL },
 	{ MESSAGE, 538, 538, "", MEANS_CREDENTIAL },
@@ -36,7 +36,7 @@ static const struct row {
 	{ PHASE_MAIL | PHASE_RCPT | PHASE_DATA, 502, 503, "", MEANS_CONNECTION },
 	{ PHASE_RCPT, 552, 552, ".2.2", MEANS_REFUSED }, /* mailbox full */
 	{ PHASE_RCPT, 552, 552, ".3.4", MEANS_REFUSED }, /* too big */
-	{ PHASE_RCPT, 552, 552, "", MEANS_DEFERRED }, /* too many: RFC 5321 section 4.5.3.1.10 */
+	{ PHASE_RCPT, 552, 552, "", MEANS_DEFERRED },    /* too many: RFC 5321 section 4.5.3.1.10 */
 	{ PHASE_MAIL, 500, 599, ".3.4", MEANS_REFUSED }, /* too big */
 	{ PHASE_MAIL, 552, 552, "", MEANS_REFUSED },
 	{ PHASE_MAIL, 523, 523, "", MEANS_REFUSED },
@@ -52,7 +52,7 @@ reply_meaning(enum phase phase, const struct reply *r)
 	const struct row *row = rows;
 
 	while ((row->phases & phase) == 0 || r->code < row->first || r->code > row->last ||
-	    (*row->enhanced != '\0' && strcmp(row->enhanced, enhanced) != 0))
+	       (*row->enhanced != '\0' && strcmp(row->enhanced, enhanced) != 0))
 		row++;
 	return row->meaning;
 }

@@ -17,7 +17,7 @@ reply_parse_line(const char *line, size_t len, unsigned *code, const char **text
 	    !isdigit((unsigned char)line[2]) || memchr(line, '\0', len) != NULL)
 		return -1;
 	*code = (unsigned)(line[0] - '0') * 100 + (unsigned)(line[1] - '0') * 10 +
-	    (unsigned)(line[2] - '0');
+		(unsigned)(line[2] - '0');
 	*text = line + len;
 	if (len == 3)
 		return 1;
@@ -76,8 +76,8 @@ reply_read(struct stream *s, struct reply *r)
 			return stream_fail(s, STREAM_PROTOCOL,
 			    "the smarthost answers with something that is no SMTP reply");
 		if (lines > 0 && code != r->code)
-			return stream_fail(s, STREAM_PROTOCOL,
-			    "the smarthost changes the code within one reply");
+			return stream_fail(
+			    s, STREAM_PROTOCOL, "the smarthost changes the code within one reply");
 		if (lines++ == 0)
 			text = reply_parse_enhanced(text, r->code = code, r->enhanced);
 		else if (buf_add_char(&r->text, '\n') == 0)

@@ -12,9 +12,9 @@
 #define REPLY_OCTETS_MAX (64 << 10)
 
 struct reply {
-	unsigned code;      /* 200 to 599 */
-	char enhanced[12];  /* "5.1.1", or "" */
-	struct buf text;    /* lines without their code, separated by '\n' */
+	unsigned code;     /* 200 to 599 */
+	char enhanced[12]; /* "5.1.1", or "" */
+	struct buf text;   /* lines without their code, separated by '\n' */
 };
 
 /* Cuts one line into code and text.  1: the last line; 0: more follow; -1: it is

@@ -171,7 +171,8 @@ transmit(struct stream *s)
 	n = send(s->fd, s->out.data, s->out.len, MSG_NOSIGNAL);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	return n < 0 ? stream_fail(s, STREAM_CLOSED, "the connection broke: %s", strerror(errno)) : n;
+	return n < 0 ? stream_fail(s, STREAM_CLOSED, "the connection broke: %s", strerror(errno))
+		     : n;
 }
 
 /* A peer that refuses may close while we write: what it said last is worth more
@@ -263,7 +264,8 @@ stream_read_line(struct stream *s, char **line, size_t *len)
 			return 0;
 		}
 		if (have > STREAM_LINE_MAX)
-			return stream_fail(s, STREAM_PROTOCOL, "the smarthost sends a line without end");
+			return stream_fail(
+			    s, STREAM_PROTOCOL, "the smarthost sends a line without end");
 		if (s->tls == NULL || gnutls_record_check_pending(s->tls) == 0)
 			if (stream_wait(s, POLLIN) < 0)
 				return -1;
@@ -275,6 +277,5 @@ stream_read_line(struct stream *s, char **line, size_t *len)
 bool
 stream_has_input(const struct stream *s)
 {
-	return s->in.len > s->parsed ||
-	    (s->tls != NULL && gnutls_record_check_pending(s->tls) > 0);
+	return s->in.len > s->parsed || (s->tls != NULL && gnutls_record_check_pending(s->tls) > 0);
 }

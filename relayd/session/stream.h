@@ -27,7 +27,7 @@ enum stream_error {
 
 struct stream {
 	int fd;
-	int control; /* the socket to relayd */
+	int control;          /* the socket to relayd */
 	gnutls_session_t tls; /* NULL in the clear */
 	struct buf in, out;
 	size_t parsed;    /* octets of `in` that have been read */

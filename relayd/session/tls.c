@@ -39,8 +39,7 @@ trust_file_load(struct tls *t, const char *path)
 
 	snprintf(what, sizeof(what), "tls_trust_file \"%s\"", path);
 	if (fd < 0 || file_read_all(fd, &pem) < 0) {
-		init_fail(t, what,
-		    errno == EINVAL ? "it is not a regular file" : strerror(errno));
+		init_fail(t, what, errno == EINVAL ? "it is not a regular file" : strerror(errno));
 	} else if (memchr(buf_string(&pem), '\0', pem.len) != NULL) {
 		init_fail(t, what, "it holds no certificate in PEM form");
 	} else {
@@ -139,8 +138,8 @@ verify(struct tls *t, struct stream *s, const char *host)
 	stream_fail(s, STREAM_CLOSED, "the certificate of %s is not accepted: %s%s%s", host,
 	    text.data == NULL ? "" : (const char *)text.data, buf_string(&names),
 	    status & GNUTLS_CERT_SIGNER_NOT_FOUND
-	        ? "If it is signed by a CA of your own, name its file in tls_trust_file."
-	        : "");
+		? "If it is signed by a CA of your own, name its file in tls_trust_file."
+		: "");
 	gnutls_free(text.data);
 	buf_free(&names);
 	return -1;
@@ -168,9 +167,10 @@ handshake(struct stream *s)
 		return stream_fail(s, STREAM_CLOSED, "TLS handshake: the smarthost says: %s",
 		    gnutls_alert_get_name(gnutls_alert_get(s->tls)));
 	return stream_fail(s, STREAM_CLOSED, "TLS handshake: %s%s", gnutls_strerror(r),
-	    r == GNUTLS_E_UNEXPECTED_PACKET_LENGTH || r == GNUTLS_E_UNEXPECTED_PACKET || r == GNUTLS_E_UNSUPPORTED_VERSION_PACKET
-	        ? " (does this port speak TLS from the first byte?)"
-	        : "");
+	    r == GNUTLS_E_UNEXPECTED_PACKET_LENGTH || r == GNUTLS_E_UNEXPECTED_PACKET ||
+		    r == GNUTLS_E_UNSUPPORTED_VERSION_PACKET
+		? " (does this port speak TLS from the first byte?)"
+		: "");
 }
 
 static bool

@@ -32,8 +32,8 @@ enum step {
 };
 
 int
-transaction_init(struct transaction *t, struct conversation *c, struct message *m,
-    const uint8_t *finished)
+transaction_init(
+    struct transaction *t, struct conversation *c, struct message *m, const uint8_t *finished)
 {
 	*t = (struct transaction){ .c = c, .message = m };
 	t->outcomes = calloc(m->envelope.recipient_count + 1, sizeof(*t->outcomes));
@@ -94,9 +94,9 @@ broken(struct transaction *t)
 static enum step
 refused(struct transaction *t, enum meaning meaning, const char *to_what)
 {
-	enum ipc_fault fault = meaning == MEANS_QUOTA ? FAULT_QUOTA
-	    : meaning == MEANS_CREDENTIAL             ? FAULT_CREDENTIAL
-	                                              : FAULT_CONNECTION;
+	enum ipc_fault fault = meaning == MEANS_QUOTA        ? FAULT_QUOTA
+			       : meaning == MEANS_CREDENTIAL ? FAULT_CREDENTIAL
+							     : FAULT_CONNECTION;
 
 	conversation_refused(t->c, fault, to_what);
 	t->broken = true;
@@ -340,7 +340,8 @@ content_send(struct transaction *t, const struct buf *whole)
 		r = content_stream(t->message, &c->stream, &dots);
 	}
 	if (r == CONTENT_CORRUPT || r == CONTENT_READ) {
-		stream_fail(&c->stream, STREAM_CLOSED, "the message file %s; closing the connection "
+		stream_fail(&c->stream, STREAM_CLOSED,
+		    "the message file %s; closing the connection "
 		    "so that the smarthost drops what it has",
 		    r == CONTENT_CORRUPT ? "is damaged" : "cannot be read");
 		broken(t);
@@ -352,8 +353,7 @@ content_send(struct transaction *t, const struct buf *whole)
 		stream_fail(&c->stream, STREAM_CLOSED, "the smarthost answers before the end");
 		r = CONTENT_BROKEN;
 	}
-	if (r == CONTENT_BROKEN || content_end(&c->stream) < 0 ||
-	    stream_flush(&c->stream) < 0)
+	if (r == CONTENT_BROKEN || content_end(&c->stream) < 0 || stream_flush(&c->stream) < 0)
 		return content_broken(t);
 	stream_timeout(&c->stream, timeout * 2);
 	c->stream.last_reply = true;

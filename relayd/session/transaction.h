@@ -13,25 +13,25 @@
 struct outcome {
 	enum ipc_outcome value;
 	unsigned code;
-	bool wanted;  /* this transaction is about it */
-	bool known;   /* value, code and text are set */
-	bool fresh;   /* by the last transaction */
-	char *text;   /* owned; NULL: none */
+	bool wanted; /* this transaction is about it */
+	bool known;  /* value, code and text are set */
+	bool fresh;  /* by the last transaction */
+	char *text;  /* owned; NULL: none */
 };
 
 struct transaction {
 	struct conversation *c;
 	struct message *message;
 	struct outcome *outcomes; /* one for each recipient in the envelope */
-	bool broken;  /* the conversation cannot go on: see its fault */
-	bool own_fault; /* it is not the smarthost that broke it */
-	bool answered; /* the smarthost has answered at least one command */
+	bool broken;              /* the conversation cannot go on: see its fault */
+	bool own_fault;           /* it is not the smarthost that broke it */
+	bool answered;            /* the smarthost has answered at least one command */
 };
 
 /* finished has a bit for each recipient that is not to be tried.  0 or -1 with
  * errno ENOMEM. */
-int transaction_init(struct transaction *t, struct conversation *c, struct message *m,
-    const uint8_t *finished);
+int transaction_init(
+    struct transaction *t, struct conversation *c, struct message *m, const uint8_t *finished);
 void transaction_fini(struct transaction *t);
 
 /*

@@ -146,7 +146,8 @@ streaming_doubles_dots_at_chunk_borders(void **state)
 static void
 lines_that_do_not_end_in_crlf_are_corrupt(void **state)
 {
-	static const char *const contents[] = { "a\r\nb", "a\nb\r\n", "a\n", "\n", "a\r\n\n.\r\n", "a\r" };
+	static const char *const contents[] = { "a\r\nb", "a\nb\r\n", "a\n", "\n", "a\r\n\n.\r\n",
+		"a\r" };
 	struct place *p = *state;
 
 	for (size_t i = 0; i < COUNT(contents); i++) {
