@@ -4,7 +4,6 @@
  */
 #include "base/settings.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -13,22 +12,14 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/conf.h"
 #include "base/number.h"
+#include "base/settings_parser.h"
 #include "base/text.h"
 
 #define WORDS_MAX 500         /* octets; the session's fields hold them */
 #define ERRORS_MAX (64 << 10) /* octets */
 
 enum type { PATH, NAME, WORDS, DURATION, SIZE, NUMBER, BOOL, CHOICE, FUNCTION };
-
-struct parser {
-	struct settings *settings;
-	struct settings_smarthost *smarthost; /* the open block, or NULL */
-	struct conf_line line;
-	struct buf *errors;
-	bool failed;
-};
 
 typedef void setting_function(struct parser *p);
 
@@ -42,7 +33,7 @@ struct setting {
 	setting_function *function;
 };
 
-static setting_function set_retry, set_reconnect, set_password, set_auth;
+static setting_function set_retry, set_reconnect;
 
 #define S(member) offsetof(struct settings, member)
 #define H(member) offsetof(struct settings_smarthost, member)
@@ -67,8 +58,8 @@ static const struct setting host_settings[] = {
 
 static const struct setting smarthost_settings[] = {
 	{ "user", WORDS, H(user), 0, 0, NULL, NULL, NULL },
-	{ "password", FUNCTION, 0, 0, 0, NULL, NULL, set_password },
-	{ "auth", FUNCTION, 0, 0, 0, NULL, NULL, set_auth },
+	{ "password", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_password },
+	{ "auth", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_auth },
 	{ "tls", CHOICE, H(tls), 0, 0, "required", "required opportunistic none", NULL },
 	{ "tls_trust_file", PATH, H(tls_trust_file), 0, 0, NULL, NULL, NULL },
 	{ "insecure_auth", BOOL, H(insecure_auth), 0, 0, "no", NULL, NULL },
@@ -101,24 +92,24 @@ error_add(struct parser *p, const char *fmt, ...)
 	va_end(ap);
 }
 
-static void
-fail(struct parser *p, const char *what)
+void
+settings_fail(struct parser *p, const char *what)
 {
 	error_add(p, "%s:%u: %s: %s", p->settings->path, p->line.number, p->line.name, what);
 }
 
-static void
-string_set(struct parser *p, char **place, const char *value)
+void
+settings_set_string(struct parser *p, char **place, const char *value)
 {
 	free(*place);
 	*place = value == NULL ? NULL : strdup(value);
 	if (value != NULL && *place == NULL)
-		fail(p, memory_error);
+		settings_fail(p, memory_error);
 }
 
 /* Letters, digits, and what stands in user names and host names. */
-static bool
-is_name(const char *s)
+bool
+settings_is_name(const char *s)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789.-_";
@@ -146,7 +137,7 @@ set_choice(struct parser *p, const struct setting *setting, int *place)
 		word += n + strspn(word + n, " ");
 	}
 	buf_addf(&b, "\"%s\" is none of: %s", p->line.value, setting->choices);
-	fail(p, buf_string(&b));
+	settings_fail(p, buf_string(&b));
 	buf_free(&b);
 }
 
@@ -156,15 +147,15 @@ set_string(struct parser *p, const struct setting *setting, char **place)
 	const char *value = p->line.value;
 
 	if (*value == '\0')
-		fail(p, "a value is missing");
+		settings_fail(p, "a value is missing");
 	else if (setting->type == PATH && (*value != '/' || strlen(value) >= PATH_MAX))
-		fail(p, "must be an absolute path");
+		settings_fail(p, "must be an absolute path");
 	else if (setting->type == WORDS && strlen(value) > WORDS_MAX)
-		fail(p, "must not be longer than 500 octets");
-	else if (setting->type == NAME && (!is_name(value) || strlen(value) > 255))
-		fail(p, "must be a name of at most 255 letters, digits, '.', '-' and '_'");
+		settings_fail(p, "must not be longer than 500 octets");
+	else if (setting->type == NAME && (!settings_is_name(value) || strlen(value) > 255))
+		settings_fail(p, "must be a name of at most 255 letters, digits, '.', '-' and '_'");
 	else
-		string_set(p, place, value);
+		settings_set_string(p, place, value);
 }
 
 static void
@@ -188,7 +179,7 @@ set_quantity(struct parser *p, const struct setting *setting, uint64_t *place)
 	if (r < 0) {
 		buf_addf(&b, "\"%s\" %s", value,
 		    errno == ERANGE ? "is out of range" : wanted[setting->type]);
-		fail(p, buf_string(&b));
+		settings_fail(p, buf_string(&b));
 		buf_free(&b);
 	}
 }
@@ -211,7 +202,7 @@ set(struct parser *p, const struct setting *setting, void *record)
 		break;
 	case BOOL:
 		if (bool_parse(p->line.value, place) < 0)
-			fail(p, "must be yes or no");
+			settings_fail(p, "must be yes or no");
 		break;
 	case CHOICE:
 		set_choice(p, setting, place);
@@ -234,7 +225,8 @@ set_interval(struct parser *p, uint64_t *first, uint64_t *max)
 	second += strspn(second, " \t");
 	if (duration_parse(value, USEC_PER_MS, 7 * USEC_PER_DAY, &a) < 0 ||
 	    duration_parse(second, a, 7 * USEC_PER_DAY, &b) < 0) {
-		fail(p, "must be two durations, the first pause and the longest, such as 1m 4h");
+		settings_fail(
+		    p, "must be two durations, the first pause and the longest, such as 1m 4h");
 		return;
 	}
 	*first = a;
@@ -252,112 +244,6 @@ set_reconnect(struct parser *p)
 {
 	set_interval(p, &p->settings->reconnect_first, &p->settings->reconnect_max);
 	p->settings->reconnect_set = true;
-}
-
-static void
-set_password(struct parser *p)
-{
-	const char *value = p->line.value;
-
-	if (strlen(value) >= PATH_MAX)
-		fail(p, "is too long");
-	else if (strncmp(value, "file:/", 6) != 0 && (strncmp(value, "credential:", 11) != 0 ||
-							 value[11] == '\0' || !is_name(value + 11)))
-		fail(p, "must be file:/PATH or credential:NAME, so that the secret itself stands "
-			"in a file of its own");
-	else
-		string_set(p, &p->smarthost->password, value);
-}
-
-/* What relayd-session can do, so that a name it does not know is found here. */
-static void
-set_auth(struct parser *p)
-{
-	static const char *const known[] = { "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN" };
-	const char *word = p->line.value;
-	size_t count = 0;
-
-	while (*word != '\0') {
-		size_t n = strcspn(word, " \t"), i = 0;
-
-		while (i < 4 && (strlen(known[i]) != n || strncasecmp(word, known[i], n) != 0))
-			i++;
-		if (i == 4 || ++count > 4) {
-			fail(p, "must name mechanisms out of SCRAM-SHA-256, SCRAM-SHA-1, PLAIN and "
-				"LOGIN, the preferred one first");
-			return;
-		}
-		word += n;
-		word += strspn(word, " \t");
-	}
-	if (count == 0)
-		fail(p, "a value is missing");
-	else
-		string_set(p, &p->smarthost->auth, p->line.value);
-}
-
-static bool
-is_address_literal(const char *s)
-{
-	unsigned char address[16];
-
-	return inet_pton(AF_INET6, s, address) == 1 || inet_pton(AF_INET, s, address) == 1;
-}
-
-/* HOST, ADDRESS or [ADDRESS], with an optional :PORT.  Cuts text. */
-static bool
-host_and_port(char *text, char **host, char **port)
-{
-	bool bracketed = *text == '[';
-	char *end;
-
-	*host = text;
-	if (bracketed) {
-		*host = text + 1;
-		end = strchr(text, ']');
-		if (end == NULL)
-			return false;
-		*end++ = '\0';
-	} else {
-		end = text + strcspn(text, ":/?#@ ");
-	}
-	*port = NULL;
-	if (*end == ':') {
-		*end++ = '\0';
-		*port = end;
-	} else if (*end != '\0') {
-		return false;
-	}
-	return **host != '\0' && strlen(*host) <= 255 &&
-	       (bracketed ? is_address_literal(*host) : is_name(*host));
-}
-
-static void
-smarthost_parse(struct parser *p, struct settings_smarthost *h)
-{
-	char *text = p->line.value, *host, *port;
-	size_t len;
-
-	string_set(p, &h->uri, text);
-	h->implicit_tls = strncmp(text, "smtps://", 8) == 0;
-	if (!h->implicit_tls && strncmp(text, "smtp://", 7) != 0) {
-		fail(p,
-		    "must be smtp://HOST or smtps://HOST, with :PORT if it is not the usual one");
-		return;
-	}
-	h->port = h->implicit_tls ? 465 : 587;
-	if (!host_and_port(text + (h->implicit_tls ? 8 : 7), &host, &port)) {
-		fail(p, "the host is missing or has characters that no host name has");
-		return;
-	}
-	if (port != NULL && number_parse(port, 1, 65535, &h->port) < 0) {
-		fail(p, "the port must be a number from 1 to 65535");
-		return;
-	}
-	len = strlen(host);
-	if (len > 1 && host[len - 1] == '.')
-		host[len - 1] = '\0';
-	string_set(p, &h->host, host);
 }
 
 static void
@@ -384,7 +270,7 @@ smarthost_open(struct parser *p)
 
 	all = realloc(s->smarthosts, (s->smarthost_count + 1) * sizeof(*all));
 	if (all == NULL) {
-		fail(p, memory_error);
+		settings_fail(p, memory_error);
 		return;
 	}
 	s->smarthosts = all;
@@ -393,7 +279,7 @@ smarthost_open(struct parser *p)
 	p->smarthost = h;
 	defaults_set(p, smarthost_settings, h);
 	p->line = line;
-	smarthost_parse(p, h);
+	settings_set_smarthost(p, h);
 }
 
 static const struct setting *
@@ -403,25 +289,6 @@ find(const struct setting *table, const char *name)
 		if (strcmp(s->name, name) == 0)
 			return s;
 	return NULL;
-}
-
-/* What only the whole block shows. */
-static void
-smarthost_check(struct parser *p)
-{
-	struct settings_smarthost *h = p->smarthost;
-
-	if (h == NULL)
-		return;
-	p->line = (struct conf_line){ .number = h->line, .name = (char *)(uintptr_t) "smarthost" };
-	if ((h->user == NULL) != (h->password == NULL))
-		fail(p, "user and password belong together; one of them is missing");
-	else if (h->user != NULL && !h->implicit_tls && h->tls != TLS_REQUIRED && !h->insecure_auth)
-		fail(p, "a password without required TLS could be read on the way; set "
-			"\"insecure_auth yes\" if that is meant");
-	else if (h->implicit_tls && h->tls != TLS_REQUIRED)
-		fail(p, "smtps:// is TLS from the first byte; \"tls\" other than required "
-			"contradicts it");
 }
 
 /* A setting; seen has a bit for each row of the two tables. */
@@ -435,20 +302,21 @@ line_apply(struct parser *p, uint64_t seen[2])
 
 	s = find(table, p->line.name);
 	if (s == NULL && block && find(host_settings, p->line.name) != NULL) {
-		fail(p, "is a host-wide setting; it must stand above the first smarthost line");
+		settings_fail(
+		    p, "is a host-wide setting; it must stand above the first smarthost line");
 		return;
 	}
 	if (s == NULL && !block && find(smarthost_settings, p->line.name) != NULL) {
-		fail(p, "belongs to a smarthost; it must stand below a smarthost line");
+		settings_fail(p, "belongs to a smarthost; it must stand below a smarthost line");
 		return;
 	}
 	if (s == NULL) {
-		fail(p, "unknown setting; postbag.conf(5) lists all");
+		settings_fail(p, "unknown setting; postbag.conf(5) lists all");
 		return;
 	}
 	bit = UINT64_C(1) << (s - table);
 	if (seen[block] & bit) {
-		fail(p, "stands twice; remove one of the lines");
+		settings_fail(p, "stands twice; remove one of the lines");
 		return;
 	}
 	seen[block] |= bit;
@@ -472,7 +340,7 @@ lines_read(struct parser *p, struct buf *text)
 			continue;
 		}
 		if (strcmp(line.name, "smarthost") == 0) {
-			smarthost_check(p);
+			settings_check_smarthost(p);
 			p->line = line;
 			smarthost_open(p);
 			seen[1] = 0;
@@ -480,7 +348,7 @@ lines_read(struct parser *p, struct buf *text)
 			line_apply(p, seen);
 		}
 	}
-	smarthost_check(p);
+	settings_check_smarthost(p);
 }
 
 int

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "relayd/session/connect.h"
+#include "relayd/session/commands.h"
 #include "relayd/session/content.h"
 #include "relayd/session/meaning.h"
 
@@ -114,53 +114,6 @@ reply(struct transaction *t, enum phase phase, enum meaning *meaning)
 	return 0;
 }
 
-/* The address as this server can take it.  NULL if it needs SMTPUTF8, which the
- * server lacks, and cannot do without (RFC 6531 section 3.2). */
-static const char *
-address_for_wire(const struct conversation *c, const char *address, char *dst, size_t size)
-{
-	const char *at = strrchr(address, '@');
-	char domain[256];
-
-	if (text_is_ascii(address, strlen(address)) || (c->can.set & CAN_SMTPUTF8) != 0)
-		return address;
-	if (!text_is_ascii(address, (size_t)(at - address)) ||
-	    connect_ascii_host(at + 1, domain, sizeof(domain)) < 0)
-		return NULL;
-	snprintf(dst, size, "%.*s@%s", (int)(at - address), address, domain);
-	return dst;
-}
-
-static bool
-needs_smtputf8(const struct transaction *t)
-{
-	return (t->message->flags & MESSAGE_SMTPUTF8) != 0 && (t->c->can.set & CAN_SMTPUTF8) != 0;
-}
-
-/* MAIL with those parameters that the message needs and the server offers. */
-static int
-mail_write(struct transaction *t, const char *sender)
-{
-	struct conversation *c = t->c;
-	const struct envelope *e = &t->message->envelope;
-	struct buf b = BUF_INIT(1000);
-	int r;
-
-	if (c->can.set & CAN_SIZE)
-		buf_addf(&b, " SIZE=%llu", (unsigned long long)t->message->length);
-	if ((t->message->flags & MESSAGE_8BIT) && (c->can.set & CAN_8BITMIME))
-		buf_add_string(&b, " BODY=8BITMIME");
-	if (needs_smtputf8(t))
-		buf_add_string(&b, " SMTPUTF8");
-	if ((c->can.set & CAN_DSN) && e->ret != RET_DEFAULT)
-		buf_addf(&b, " RET=%s", e->ret == RET_FULL ? "FULL" : "HDRS");
-	if ((c->can.set & CAN_DSN) && e->envid != NULL)
-		buf_addf(&b, " ENVID=%s", e->envid);
-	r = conversation_command(c, "MAIL FROM:<%s>%s", sender, buf_string(&b));
-	buf_free(&b);
-	return r;
-}
-
 static enum step
 mail_answered(struct transaction *t)
 {
@@ -204,23 +157,12 @@ rcpt_answered(struct transaction *t, struct outcome *o, bool *accepted)
 static int
 rcpt_write(struct transaction *t, size_t i)
 {
-	const struct recipient *recipient = &t->message->envelope.recipients[i];
-	const char *address = recipient->address;
-	struct buf parameters = BUF_INIT(1000);
-	char ascii[600];
-	int r;
+	int r = command_rcpt(t->c, &t->message->envelope.recipients[i]);
 
-	address = address_for_wire(t->c, address, ascii, sizeof(ascii));
-	if (address == NULL) {
+	if (r > 0)
 		outcome_set(&t->outcomes[i], OUTCOME_REFUSED, 553,
 		    "553 5.6.7 the address needs SMTPUTF8, which the smarthost does not offer");
-		return 0;
-	}
-	if (t->c->can.set & CAN_DSN)
-		envelope_format_parameters(recipient, &parameters);
-	r = conversation_command(t->c, "RCPT TO:<%s>%s", address, buf_string(&parameters));
-	buf_free(&parameters);
-	return r;
+	return r < 0 ? -1 : 0;
 }
 
 /* Is recipient i to stand in this transaction? */
@@ -426,7 +368,7 @@ envelope_send(struct transaction *t, const struct buf *whole)
 	enum step step;
 
 	if (*sender != '\0')
-		sender = address_for_wire(c, sender, ascii, sizeof(ascii));
+		sender = command_address(c, sender, ascii, sizeof(ascii));
 	if (sender == NULL)
 		return outcome_set_all(t, OUTCOME_SENDER_REFUSED, 553,
 		    "553 5.6.7 the sender needs SMTPUTF8, which the smarthost does not offer");
@@ -438,7 +380,7 @@ envelope_send(struct transaction *t, const struct buf *whole)
 		return broken(t);
 	if (c->reset && !pipelining && (step = reset_answered(t)) != STEP_ON)
 		return step;
-	if (mail_write(t, sender) < 0)
+	if (command_mail(c, t->message, sender) < 0)
 		return broken(t);
 	if (c->reset && pipelining && (step = reset_answered(t)) != STEP_ON)
 		return step;

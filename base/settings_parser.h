@@ -1,0 +1,34 @@
+/*
+ * What the files that read settings share; for nobody else.
+ */
+#ifndef BASE_SETTINGS_PARSER_H
+#define BASE_SETTINGS_PARSER_H
+
+#include "base/conf.h"
+#include "base/settings.h"
+
+struct parser {
+	struct settings *settings;
+	struct settings_smarthost *smarthost; /* the open block, or NULL */
+	struct conf_line line;
+	struct buf *errors;
+	bool failed;
+};
+
+/* Adds "FILE:LINE: NAME: what" to the errors. */
+void settings_fail(struct parser *p, const char *what);
+
+/* Replaces *place by a copy of value. */
+void settings_set_string(struct parser *p, char **place, const char *value);
+
+/* Letters, digits, and what stands in user names and host names. */
+bool settings_is_name(const char *s);
+
+/* settings_smarthost.c: the value of a smarthost line, two settings of its block, and
+ * what only the whole block shows. */
+void settings_set_smarthost(struct parser *p, struct settings_smarthost *h);
+void settings_set_password(struct parser *p);
+void settings_set_auth(struct parser *p);
+void settings_check_smarthost(struct parser *p);
+
+#endif
