@@ -653,3 +653,17 @@ def test_a_signal_during_the_commit_comes_too_late(make_host):
              host.workplace.program("sendmail"), "-C", host.conf, "a@example.test"],
             input=b"x\n", capture_output=True, **harness.unprivileged())
         assert (done.returncode, len(host.queue_files())) == (0, before + 1), (call, done.stderr)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a set-group-ID program")
+def test_set_group_id_lends_nothing_to_the_caller(make_host):
+    """The configuration is readable for the group of the program only."""
+    host = make_host()
+    program = host.directory / "sendmail"
+    program.write_bytes(open(host.workplace.program("sendmail"), "rb").read())
+    for path, mode in ((program, 0o2755), (host.conf, 0o040)):
+        os.chown(path, 0, 12345)
+        path.chmod(mode)
+    done = subprocess.run([program, "-C", host.conf, "a@example.test"], input=b"x\n", capture_output=True,
+                          **harness.unprivileged())
+    assert done.returncode == 75 and b"Permission denied" in done.stderr
