@@ -8,7 +8,8 @@ RUNDIR = /run/postbag
 LIBEXECDIR = $(PREFIX)/libexec/postbag
 SBINDIR = $(PREFIX)/sbin
 BINDIR = $(PREFIX)/bin
-LIBDIR = $(PREFIX)/lib
+# where programs have looked for sendmail since before there was a PREFIX
+LIBDIR = /usr/lib
 MANDIR = $(PREFIX)/share/man
 
 CC = gcc
@@ -143,7 +144,12 @@ install: all
 	install -m 0755 $(BUILD)/relayd-session '$(DESTDIR)$(LIBEXECDIR)'
 	ln -sf '$(SBINDIR)/sendmail' '$(DESTDIR)$(BINDIR)/mailq'
 	ln -sf '$(SBINDIR)/sendmail' '$(DESTDIR)$(BINDIR)/newaliases'
-	ln -sf '$(SBINDIR)/sendmail' '$(DESTDIR)$(LIBDIR)/sendmail'
+	@link='$(DESTDIR)$(LIBDIR)/sendmail'; \
+	if [ -e "$$link" ] && [ "$$(readlink "$$link")" != '$(SBINDIR)/sendmail' ]; then \
+		echo "$$link belongs to something else, and is left alone"; \
+	else \
+		ln -sf '$(SBINDIR)/sendmail' "$$link"; \
+	fi
 	install -m 0644 dist/examples/*.conf '$(DESTDIR)$(SYSCONFDIR)/postbag'
 	for page in man/*.[158]; do \
 		sed $(MANUAL_PATHS) "$$page" > '$(DESTDIR)$(MANDIR)'/man"$${page##*.}/$${page##*/}" || exit 1; \

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "sendmail/complete.h"
 #include "sendmail/header.h"
@@ -175,6 +176,19 @@ signals_ignore(void)
 		signal(signals[i], SIG_IGN);
 }
 
+/* Where there is a log, it says what was accepted; where there is none, nobody reads
+ * standard error for that. */
+static void
+accepted_log(const struct submission *s)
+{
+	if (access("/dev/log", W_OK) < 0)
+		return;
+	log_to_syslog("sendmail");
+	log_info("%.*s: status=accepted uid=%lu from=<%s> size=%llu recipients=%zu", QUEUE_ID_LEN,
+	    s->writer.name.text, (unsigned long)s->identity.uid, s->envelope.sender,
+	    (unsigned long long)s->writer.length, s->envelope.recipient_count);
+}
+
 /* The rule of the lone dot has cut reports short before now. */
 static void
 dot_warn(const struct submission *s)
@@ -217,7 +231,10 @@ message_submit(struct submission *s)
 		return code;
 	/* whoever tells us to end from here on comes too late: exit code and queue agree */
 	signals_ignore();
-	return message_commit(&s->writer) < 0 ? spool_complain(s) : 0;
+	if (message_commit(&s->writer) < 0)
+		return spool_complain(s);
+	accepted_log(s);
+	return 0;
 }
 
 int

@@ -86,3 +86,17 @@ def test_every_setting_is_documented():
     names = re.findall(r'^\t\{ "(\w+)", ', (TOP / "base/settings.c").read_text(), re.M)
     assert len(names) > 15
     assert [n for n in names if not re.search(rf"^\.It Ic {n}\b", page, re.M)] == []
+
+
+@pytest.mark.skipif(BUILD != TOP / "build", reason="installs what make builds without further variables")
+def test_make_install_puts_everything_below_destdir(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    done = subprocess.run(["make", "install", f"DESTDIR={tmp_path}", "SYSCONFDIR=/etc"], cwd=TOP, env=environment,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in ("sbin/sendmail", "sbin/relayd", "sbin/spoolctl", "libexec/postbag/relayd-session",
+                 "share/man/man8/relayd.8", "share/man/man5/postbag.conf.5", "share/man/man1/mailq.1"):
+        assert (tmp_path / "usr/local" / name).is_file(), name
+    for link in ("usr/local/bin/mailq", "usr/local/bin/newaliases", "usr/lib/sendmail"):
+        assert os.readlink(tmp_path / link) == "/usr/local/sbin/sendmail"
+    assert (tmp_path / "var/spool/postbag").stat().st_mode & 0o777 == 0o711

@@ -667,3 +667,23 @@ def test_set_group_id_lends_nothing_to_the_caller(make_host):
     done = subprocess.run([program, "-C", host.conf, "a@example.test"], input=b"x\n", capture_output=True,
                           **harness.unprivileged())
     assert done.returncode == 75 and b"Permission denied" in done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can have a /dev of its own")
+def test_what_is_accepted_is_logged(make_host):
+    host = make_host()
+    script = f"""
+import os, socket, subprocess
+subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/dev"], check=True)
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+log.bind("/dev/log")
+os.chmod("/dev/log", 0o666)
+log.settimeout(10)
+subprocess.run([{host.workplace.program("sendmail")!r}, "-C", {str(host.conf)!r}, "-f", "a@x.example", "b@x.example"],
+               input=b"hello\\n", user=65534, group=65534, extra_groups=[], check=True)
+print(log.recv(4096).decode())
+"""
+    done = subprocess.run(["unshare", "-m", "/usr/bin/python3", "-c", script], capture_output=True, text=True)
+    (name,) = host.queue_files()
+    assert re.search(rf"sendmail.*: {name[:12]}: status=accepted uid=65534 from=<a@x.example> size=\d+ recipients=1",
+                     done.stdout), done
