@@ -71,6 +71,7 @@ job_give(struct relayd *r, struct session *s, struct index_entry *e, struct mess
 	for (size_t i = 0; i < m->envelope.recipient_count; i++)
 		if (index_is_finished(e, i))
 			job.finished[i / 8] = (uint8_t)(job.finished[i / 8] | 1U << (i % 8));
+	j->reason = e->reason;
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, "");
 	if (journal_commit(&r->journal, false) < 0)
 		return false;

@@ -126,8 +126,10 @@ entry_rewrite(struct journal *from, struct journal *to, const struct index_entry
 	record.event = events[e->state];
 	if (e->state == STATE_DEFERRED && e->due > now)
 		record.pause = (uint64_t)(e->due - now) / 1000;
-	if (e->reason >= 0 && e->reason < from->size &&
-	    journal_read_at(from->fd, e->reason, &old, &text) == 0) {
+	/* of a finished message all is said */
+	if (e->state != STATE_FINISHED && e->reason >= 0 && e->reason < from->size &&
+	    journal_read_at(from->fd, e->reason, &old, &text) == 0 &&
+	    memcmp(old.name, e->name, NAME_LEN) == 0) {
 		record.recipient = old.recipient;
 		record.code = old.code;
 		record.text = old.text;
@@ -208,11 +210,15 @@ finished_remove(struct relayd *r, struct index_entry *e)
 
 	memcpy(name, e->name, NAME_LEN);
 	name[NAME_LEN] = '\0';
-	if (fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+	if (fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno == ENOENT)
+			return true;
+	} else if (st.st_ino != e->inode) {
+		/* its name leads to another file than the one that was sent */
+		errno = ESTALE;
+	} else if (unlinkat(r->queue, name, 0) == 0) {
 		return true;
-	/* only the file that was sent, should its name lead to another one now */
-	if (st.st_ino == e->inode && unlinkat(r->queue, name, 0) == 0)
-		return true;
+	}
 	if (e->trouble == 0)
 		log_warn_errno("%.*s: finished, but cannot remove %s/queue/%s", QUEUE_ID_LEN, name,
 		    r->spool.directory, name);

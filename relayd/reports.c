@@ -39,6 +39,7 @@ job_unsent(struct relayd *r, struct session *s, bool blamed)
 		due += (int64_t)backoff_pause(
 		    r->settings.retry_first, r->settings.retry_max, e->trouble - 1U);
 	queue_record(r, e, EVENT_CLEAR, JOURNAL_ALL, 0, "");
+	e->reason = s->job.reason;
 	queue_wait(r, e, STATE_DUE, due);
 	job_end(&s->job);
 }

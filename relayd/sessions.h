@@ -17,6 +17,7 @@ enum session_phase { SESSION_CONNECTING, SESSION_READY, SESSION_BUSY, SESSION_CL
 struct job {
 	uint32_t id;
 	struct index_entry *entry; /* NULL: no job */
+	off_t reason;              /* that the entry had before */
 	struct message message;
 	struct results results;
 	uint8_t reported[ENVELOPE_RECIPIENTS_MAX / 8];

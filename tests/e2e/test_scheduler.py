@@ -447,3 +447,12 @@ def test_a_journal_that_is_in_place_but_not_synced_is_the_journal(inject, make_s
     host.stop_relayd()
     host.start_relayd()
     assert send_last(host, server).count(BOB) == 1
+
+
+def test_a_connection_that_breaks_keeps_the_reason_of_the_last_deferral(make_smarthost, make_host):
+    server = make_smarthost(rule=["RCPT/1 reply 451 4.7.1 greylisted", "MAIL/2- drop"])
+    host = make_host(server, retry_interval="200ms 200ms", reconnect_interval="100ms 100ms")
+    host.start_relayd()
+    host.submit(b"Subject: x\n\nx\n", "bob@example.test")
+    host.wait_log("paused=")
+    assert "451 4.7.1 greylisted" in host.mailq()
