@@ -330,6 +330,17 @@ outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
 	attempt_fini(&a);
 }
 
+void
+outcome_apply_delivered(
+    struct relayd *r, struct index_entry *e, const struct message *m, const struct results *results)
+{
+	struct attempt a = { .r = r, .e = e, .m = m };
+
+	for (size_t i = 0; i < results->count; i++)
+		if (results->list[i].outcome == OUTCOME_DELIVERED)
+			result_apply(&a, &results->list[i], REFUSED_HOLD);
+}
+
 bool
 outcome_is_expired(const struct relayd *r, const struct index_entry *e)
 {

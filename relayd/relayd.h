@@ -145,6 +145,10 @@ void results_free(struct results *s);
 void outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
     struct results *results, enum settings_refused refused, const char *smarthost);
 
+/* Of an attempt that did not come to its end: only what was delivered counts. */
+void outcome_apply_delivered(struct relayd *r, struct index_entry *e, const struct message *m,
+    const struct results *results);
+
 /* Bounces all that is not finished of a message that is too old. */
 void outcome_expire(struct relayd *r, struct index_entry *e);
 

@@ -184,7 +184,7 @@ job_run(struct session *s, const struct ipc_job *job, int fd, bool *excused)
 	/* so is a connection that went stale while it was idle */
 	*excused = t.own_fault || (t.broken && end == END_UNSENT && !t.answered &&
 				      c->delivered > 0 && c->stream.error == STREAM_CLOSED);
-	if (end == END_COMPLETE)
+	if (end == END_COMPLETE || end == END_DOUBT)
 		outcomes_report(job->id, &t);
 	if (end == END_UNSENT && *excused)
 		end = END_STALE;

@@ -418,16 +418,20 @@ too_many_reopen(struct transaction *t)
 }
 
 /* Further transactions for recipients that were too many.  What becomes of them
- * does not change what is known of the others. */
-static void
+ * does not change what is known of the others: if it is unknown, only they are in
+ * doubt. */
+static enum step
 too_many_send(struct transaction *t, const struct buf *whole)
 {
 	while (!t->broken && too_many_reopen(t)) {
 		enum step step = envelope_send(t, whole);
 
+		if (step == STEP_DOUBT)
+			return step;
 		if (step != STEP_DONE)
 			outcome_set_all(t, OUTCOME_DEFERRED, 452, t->c->problem);
 	}
+	return STEP_DONE;
 }
 
 enum ipc_end
@@ -455,7 +459,7 @@ transaction_run(struct transaction *t)
 	}
 	step = envelope_send(t, small ? &whole : NULL);
 	if (step == STEP_DONE)
-		too_many_send(t, small ? &whole : NULL);
+		step = too_many_send(t, small ? &whole : NULL);
 	buf_free(&whole);
 	switch (step) {
 	case STEP_UNSENT:

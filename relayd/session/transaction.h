@@ -37,7 +37,7 @@ void transaction_fini(struct transaction *t);
 /*
  * Sends the message.  END_COMPLETE: each wanted recipient's outcome is known;
  * END_UNSENT: none may be counted, the last byte was not written; END_DOUBT: it
- * was, and no reply came; END_CORRUPT: the file's check value is wrong, and the
+ * was, and no reply came (of several transactions, for those without outcome); END_CORRUPT: the file's check value is wrong, and the
  * smarthost did not get a whole message.
  */
 enum ipc_end transaction_run(struct transaction *t);

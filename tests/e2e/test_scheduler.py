@@ -456,3 +456,17 @@ def test_a_connection_that_breaks_keeps_the_reason_of_the_last_deferral(make_sma
     host.submit(b"Subject: x\n\nx\n", "bob@example.test")
     host.wait_log("paused=")
     assert "451 4.7.1 greylisted" in host.mailq()
+
+
+def test_only_recipients_of_the_transaction_that_was_cut_are_in_doubt(make_smarthost, make_host):
+    server = make_smarthost(rule=["RCPT/3-4 reply 452 4.5.3 too many recipients", "end/2 drop"])
+    host = make_host(server, in_doubt_interval="1h", reconnect_interval="100ms 100ms")
+    host.start_relayd()
+    host.submit(b"Subject: x\n\nx\n", *(f"r{i}@example.test" for i in range(4)))
+    listing = host.wait_mailq("in doubt")
+    assert [f"r{i}@" in listing for i in range(4)] == [False, False, True, True]
+    host.kill_relayd()
+    host.start_relayd()
+    assert "in doubt" in host.mailq() and host.spoolctl("retry", "all").returncode == 0
+    host.wait_empty()
+    assert sorted(r for m in server.messages() for r in m.recipients) == [f"r{i}@example.test" for i in range(4)]

@@ -687,3 +687,33 @@ print(log.recv(4096).decode())
     (name,) = host.queue_files()
     assert re.search(rf"sendmail.*: {name[:12]}: status=accepted uid=65534 from=<a@x.example> size=\d+ recipients=1",
                      done.stdout), done
+
+
+def test_a_configuration_of_ones_own_that_names_no_spool_queues_nothing(make_host):
+    host = make_host()
+    host.conf.write_text("spool_dirctory /tmp/mistyped\n")
+    done = host.sendmail("a@example.test", input=b"x\n")
+    assert done.returncode == 75 and b"nothing is queued" in done.stderr and b"queued all the same" not in done.stderr
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["up", "down"])
+def test_one_message_with_a_monstrous_envelope_hides_no_other(make_host, running):
+    host = make_host()
+    host.submit(b"x\n", "plain@example.test")
+    hidden = "\u200b" * 19
+    header = "To: " + ",\n ".join(f"{hidden}{i}@x.example" for i in range(65000))
+    assert host.sendmail("-t", input=header.encode() + b"\n\nx\n").returncode == 0
+    if running:
+        host.start_relayd()
+    done = host.sendmail("-bp")
+    assert done.returncode == 0 and b"<plain@example.test>" in done.stdout and done.stdout.endswith(b"2 Requests.\n")
+
+
+def test_a_listing_that_cannot_be_written_is_no_success(make_host):
+    host = make_host()
+    host.submit(b"x\n", "a@example.test")
+    host.start_relayd()
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([host.workplace.program("sendmail"), "-C", host.conf, "-bp"], stdout=full,
+                              stderr=subprocess.PIPE, **harness.unprivileged())
+    assert done.returncode == 75 and b"No space left" in done.stderr
