@@ -45,6 +45,12 @@ static const struct setting host_settings[] = {
 	{ "user", NAME, S(user), 0, 0, "postbag", NULL, NULL },
 	{ "domain", NAME, S(domain), 0, 0, NULL, NULL, NULL },
 	{ "hostname", NAME, S(hostname), 0, 0, NULL, NULL, NULL },
+	{ "aliases", PATH, S(aliases), 0, 0, "/etc/aliases", NULL, NULL },
+	{ "local_mail_to", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_local_mail_to },
+	{ "local_domains", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_local_domains },
+	{ "map", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_map },
+	{ "ignore_dots", BOOL, S(ignore_dots), 0, 0, "no", NULL, NULL },
+	{ "mailq_visibility", CHOICE, S(mailq_visibility), 0, 0, "all", "all own", NULL },
 	{ "retry_interval", FUNCTION, 0, 0, 0, "1m 4h", NULL, set_retry },
 	{ "reconnect_interval", FUNCTION, 0, 0, 0, "1s 5m", NULL, set_reconnect },
 	{ "in_doubt_interval", DURATION, S(in_doubt_interval), USEC_PER_MS, USEC_PER_DAY, "15m",
@@ -62,6 +68,8 @@ static const struct setting smarthost_settings[] = {
 	{ "auth", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_auth },
 	{ "tls", CHOICE, H(tls), 0, 0, "required", "required opportunistic none", NULL },
 	{ "tls_trust_file", PATH, H(tls_trust_file), 0, 0, NULL, NULL, NULL },
+	{ "from", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_from },
+	{ "rewrite_from", BOOL, H(rewrite_from), 0, 0, "no", NULL, NULL },
 	{ "insecure_auth", BOOL, H(insecure_auth), 0, 0, "no", NULL, NULL },
 	{ "on_sender_refused", CHOICE, H(on_sender_refused), 0, 0, "hold", "hold bounce", NULL },
 	{ "connections", NUMBER, H(connections), 1, 100, "4", NULL, NULL },
@@ -315,11 +323,14 @@ line_apply(struct parser *p, uint64_t seen[2])
 		return;
 	}
 	bit = UINT64_C(1) << (s - table);
-	if (seen[block] & bit) {
+	if ((seen[block] & bit) && s->function != settings_set_map &&
+	    s->function != settings_set_local_domains) {
 		settings_fail(p, "stands twice; remove one of the lines");
 		return;
 	}
 	seen[block] |= bit;
+	if (!block && s->offset == S(aliases) && s->type == PATH)
+		p->settings->aliases_set = true;
 	set(p, s, block ? (void *)p->smarthost : (void *)p->settings);
 }
 
@@ -399,7 +410,9 @@ settings_free(struct settings *s)
 		free(h->host);
 		free(h->password);
 		free(h->auth);
+		free(h->from);
 	}
+	settings_free_local(s);
 	strings_free(host_settings, s);
 	free(s->smarthosts);
 	free(s->path);

@@ -15,6 +15,7 @@
 
 enum settings_tls { TLS_REQUIRED, TLS_OPPORTUNISTIC, TLS_NONE };
 enum settings_refused { REFUSED_HOLD, REFUSED_BOUNCE };
+enum settings_visibility { VISIBILITY_ALL, VISIBILITY_OWN };
 
 /* One smarthost block.  Strings are owned by the struct; NULL if not set.
  * Durations are in microseconds. */
@@ -28,6 +29,8 @@ struct settings_smarthost {
 	char *password; /* "file:PATH" or "credential:NAME" */
 	char *auth;     /* mechanisms in order of preference, separated by blanks */
 	char *tls_trust_file;
+	char *from; /* envelope sender, and From with rewrite_from: an address */
+	bool rewrite_from;
 	int tls;               /* enum settings_tls */
 	int on_sender_refused; /* enum settings_refused */
 	bool insecure_auth;
@@ -37,13 +40,28 @@ struct settings_smarthost {
 	uint64_t command_timeout;
 };
 
+/* "map LOCAL ADDRESS" */
+struct settings_map {
+	char *local;   /* a local part */
+	char *address; /* what takes its place, local-part@domain */
+};
+
 struct settings {
 	char *path; /* the file that was read, or would have been */
 	char *spool_directory;
 	char *runtime_directory;
 	char *user;
-	char *domain;   /* NULL: see host_domain() */
-	char *hostname; /* NULL: see host_name() */
+	char *domain;        /* NULL: see host_domain() */
+	char *hostname;      /* NULL: see host_name() */
+	char *aliases;       /* a path */
+	bool aliases_set;    /* it stands in the file, so the file must be there */
+	char *local_mail_to; /* an address, or NULL */
+	char **local_domains;
+	size_t local_domain_count;
+	struct settings_map *maps;
+	size_t map_count;
+	bool ignore_dots;
+	int mailq_visibility; /* enum settings_visibility */
 	uint64_t retry_first, retry_max;
 	uint64_t reconnect_first, reconnect_max;
 	bool reconnect_set; /* reconnect_interval stands in the file */

@@ -24,6 +24,13 @@ void settings_set_string(struct parser *p, char **place, const char *value);
 /* Letters, digits, and what stands in user names and host names. */
 bool settings_is_name(const char *s);
 
+/* settings_local.c: how addresses of this host are treated. */
+void settings_set_local_mail_to(struct parser *p);
+void settings_set_local_domains(struct parser *p);
+void settings_set_map(struct parser *p);
+void settings_set_from(struct parser *p);
+void settings_free_local(struct settings *s);
+
 /* settings_smarthost.c: the value of a smarthost line, two settings of its block, and
  * what only the whole block shows. */
 void settings_set_smarthost(struct parser *p, struct settings_smarthost *h);

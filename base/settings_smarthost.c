@@ -132,6 +132,9 @@ settings_check_smarthost(struct parser *p)
 	else if (h->user != NULL && !h->implicit_tls && h->tls != TLS_REQUIRED && !h->insecure_auth)
 		settings_fail(p, "a password without required TLS could be read on the way; set "
 				 "\"insecure_auth yes\" if that is meant");
+	else if (h->rewrite_from && h->from == NULL)
+		settings_fail(p, "rewrite_from needs the address that takes the place of From; "
+				 "set from");
 	else if (h->implicit_tls && h->tls != TLS_REQUIRED)
 		settings_fail(p, "smtps:// is TLS from the first byte; \"tls\" other than required "
 				 "contradicts it");

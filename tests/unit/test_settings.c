@@ -100,6 +100,38 @@ values_are_taken(void **state)
 }
 
 static void
+settings_about_addresses_are_taken(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	good(&s, SMARTHOST);
+	assert_string_equal(s.aliases, "/etc/aliases");
+	assert_false(s.aliases_set);
+	assert_null(s.local_mail_to);
+	assert_int_equal(s.mailq_visibility, VISIBILITY_ALL);
+	settings_free(&s);
+	good(&s, "aliases /etc/aliases\nlocal_mail_to ops@example.org\nignore_dots yes\n"
+		 "local_domains a.x  b.x\nlocal_domains c.x\nmailq_visibility own\n"
+		 "map root web1@example.org\nmap joe \tj@x\n"
+		 "smarthost smtp://a.x\n from web1@example.org\n rewrite_from yes\n");
+	assert_true(s.aliases_set);
+	assert_string_equal(s.local_mail_to, "ops@example.org");
+	assert_true(s.ignore_dots);
+	assert_int_equal(s.local_domain_count, 3);
+	assert_string_equal(s.local_domains[1], "b.x");
+	assert_string_equal(s.local_domains[2], "c.x");
+	assert_int_equal(s.mailq_visibility, VISIBILITY_OWN);
+	assert_int_equal(s.map_count, 2);
+	assert_string_equal(s.maps[0].local, "root");
+	assert_string_equal(s.maps[0].address, "web1@example.org");
+	assert_string_equal(s.maps[1].address, "j@x");
+	assert_string_equal(s.smarthosts[0].from, "web1@example.org");
+	assert_true(s.smarthosts[0].rewrite_from);
+	settings_free(&s);
+}
+
+static void
 each_error_names_file_line_and_setting(void **state)
 {
 	static const struct {
@@ -156,6 +188,19 @@ each_error_names_file_line_and_setting(void **state)
 		{ SMARTHOST "auth\n", ":2: auth: a value is missing" },
 		{ SMARTHOST "auth PLAIN,LOGIN\n", ":2: auth: must name" },
 		{ SMARTHOST "auth CRAM-MD5\n", ":2: auth: must name" },
+		{ "local_mail_to root\n", ":1: local_mail_to: must be an address" },
+		{ "local_mail_to a@x b@y\n", ":1: local_mail_to: must be an address" },
+		{ "local_mail_to <a@x>\n", ":1: local_mail_to: must be an address" },
+		{ "local_domains\n", ":1: local_domains: a domain is missing" },
+		{ "local_domains a.x b/c\n", ":1: local_domains: must be domains" },
+		{ "map root\n", ":1: map: must be a local user and an address" },
+		{ "map root@x a@x\n", ":1: map: must be" },
+		{ "map root a@x b@x\n", ":1: map: must be" },
+		{ "map root a@x\nmap ROOT b@x\n", ":2: map: this user is mapped already" },
+		{ "mailq_visibility none\n", ":1: mailq_visibility: " },
+		{ "from a@x\n", ":1: from: belongs to a smarthost" },
+		{ SMARTHOST "from a\n", ":2: from: must be an address" },
+		{ SMARTHOST "rewrite_from yes\n", ":1: smarthost: rewrite_from needs" },
 		{ "domain \"a\n", ":1: the closing quote" },
 		{ "a\x01 b\n", ":1: the line contains a control" },
 	};
@@ -334,6 +379,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_are_those_of_the_manual),
 		cmocka_unit_test(values_are_taken),
+		cmocka_unit_test(settings_about_addresses_are_taken),
 		cmocka_unit_test(each_error_names_file_line_and_setting),
 		cmocka_unit_test(a_host_is_a_name_or_an_address),
 		cmocka_unit_test(all_errors_are_told_and_the_rest_is_used),
