@@ -109,6 +109,10 @@ status_parse(const char *line, struct buf *error)
 
 	if (strcmp(line, "ok") == 0)
 		return 0;
+	if (strcmp(line, "busy") == 0) {
+		buf_add_string(error, "relayd is busy; try again");
+		return CONTROL_BUSY;
+	}
 	if (strncmp(line, "error ", 6) == 0 && strlen(line) > 9 && line[8] == ' ') {
 		snprintf(digits, sizeof(digits), "%.2s", line + 6);
 		if (number_parse(digits, 64, 78, &code) == 0) {
@@ -121,30 +125,26 @@ status_parse(const char *line, struct buf *error)
 }
 
 int
-control_request(int fd, const char *request, int out_fd, struct buf *error)
+control_answer(int fd, int out_fd, struct buf *error)
 {
 	struct buf in = BUF_INIT(4 * CHUNK);
 	bool started = false;
 	int code = EX_TEMPFAIL;
 	ssize_t n = -1;
+	char *to, *end;
 
 	*error = BUF_INIT(4096);
-	if (file_write(fd, request, strlen(request)) == 0 && file_write(fd, "\n", 1) == 0) {
-		char *to, *end;
-
-		while (
-		    (to = buf_reserve(&in, CHUNK)) != NULL && (n = file_read(fd, to, CHUNK)) > 0) {
-			buf_added(&in, (size_t)n);
-			if (!started && (end = memchr(in.data, '\n', in.len)) != NULL) {
-				started = true;
-				*end = '\0';
-				code = status_parse(in.data, error);
-				buf_consume(&in, (size_t)(end - in.data) + 1);
-			}
-			if (started && code == 0 && lines_copy(out_fd, &in) < 0) {
-				buf_addf(error, "cannot write the answer: %s", strerror(errno));
-				break;
-			}
+	while ((to = buf_reserve(&in, CHUNK)) != NULL && (n = file_read(fd, to, CHUNK)) > 0) {
+		buf_added(&in, (size_t)n);
+		if (!started && (end = memchr(in.data, '\n', in.len)) != NULL) {
+			started = true;
+			*end = '\0';
+			code = status_parse(in.data, error);
+			buf_consume(&in, (size_t)(end - in.data) + 1);
+		}
+		if (started && code == 0 && lines_copy(out_fd, &in) < 0) {
+			buf_addf(error, "cannot write the answer: %s", strerror(errno));
+			break;
 		}
 	}
 	if (started && code != 0 && in.len > 0) {
@@ -159,4 +159,13 @@ control_request(int fd, const char *request, int out_fd, struct buf *error)
 					  : "relayd ended in the middle of its answer");
 	buf_free(&in);
 	return error->len > 0 && code == 0 ? EX_TEMPFAIL : code;
+}
+
+int
+control_request(int fd, const char *request, int out_fd, struct buf *error)
+{
+	/* if it cannot be sent, no answer comes */
+	if (file_write(fd, request, strlen(request)) == 0)
+		file_write(fd, "\n", 1);
+	return control_answer(fd, out_fd, error);
 }

@@ -133,6 +133,26 @@ spool_open(struct spool *s, const char *directory, const char *user, uint64_t re
 	return 0;
 }
 
+/* Errors that mean "not here, not with these rights". */
+bool
+spool_is_closed(int error)
+{
+	return error == EACCES || error == EPERM || error == EROFS || error == ENOENT ||
+	       error == ENOTDIR;
+}
+
+int
+spool_open_submission(struct spool *s, const char *directory, const char *user, uint64_t reserve,
+    const char *runtime_directory, const struct rights *rights)
+{
+	int r = spool_open(s, directory, user, reserve);
+
+	s->rights = rights;
+	s->runtime_directory = runtime_directory;
+	/* the problem stays, in case that relayd does not help either */
+	return r < 0 && spool_is_closed(errno) ? 0 : r;
+}
+
 void
 spool_close(struct spool *s)
 {

@@ -27,6 +27,7 @@
 #include "base/buf.h"
 #include "spool/envelope.h"
 #include "spool/name.h"
+#include "spool/rights.h"
 
 /* ---- directories ---------------------------------------------------------- */
 
@@ -35,7 +36,10 @@ struct spool {
 	int dir;   /* O_PATH */
 	int queue; /* O_PATH: the set-gid submitter may not read it */
 	uint64_t reserve;
-	char problem[PATH_MAX + 200]; /* of the last call that failed: what, where, why */
+	const struct rights *rights;   /* to create in queue/; NULL: the process's own */
+	const char *runtime_directory; /* of the relayd that takes messages where queue/ is
+					* closed; NULL: nobody does */
+	char problem[PATH_MAX + 200];  /* of the last call that failed: what, where, why */
 };
 
 /*
@@ -45,12 +49,22 @@ struct spool {
  * 0, or -1 with errno and s->problem; s can be closed in both cases.
  */
 int spool_open(struct spool *s, const char *directory, const char *user, uint64_t reserve);
+/*
+ * The same for whoever submits: with the rights of a set-gid program, which s
+ * borrows, and where those do not suffice through relayd's socket below
+ * runtime_directory.
+ */
+int spool_open_submission(struct spool *s, const char *directory, const char *user,
+    uint64_t reserve, const char *runtime_directory, const struct rights *rights);
 void spool_close(struct spool *s);
 
 /* Opens queue/ for reading its entries; -1 with errno and s->problem. */
 int spool_open_queue(struct spool *s);
 /* Opens state/ for its owner; -1 with errno and s->problem. */
 int spool_open_state(struct spool *s);
+
+/* True for the errors that relayd's socket is there for. */
+bool spool_is_closed(int error);
 
 /* Puts "cannot WHAT DIRECTORY/SUB: strerror" into s->problem; returns -1 and
  * leaves errno as it is. */
@@ -68,6 +82,7 @@ struct message_writer {
 	int fd;
 	struct queue_name name;       /* that the file will have, from message_begin() on */
 	char temporary[NAME_LEN + 8]; /* the dot name, "" with O_TMPFILE */
+	bool remote;                  /* the file lies elsewhere; relayd gets its octets */
 	struct buf out;
 	uint32_t crc;
 	uint64_t length;  /* octets of content so far */
