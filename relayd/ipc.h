@@ -37,6 +37,7 @@ struct ipc_settings {
 	uint32_t implicit_tls;
 	uint32_t tls; /* enum settings_tls */
 	uint32_t insecure_auth;
+	uint32_t rewrite_from;
 	uint32_t first_address;                    /* how many addresses to pass over */
 	uint64_t connect_timeout, command_timeout; /* microseconds */
 	char hostname[256];
@@ -45,6 +46,7 @@ struct ipc_settings {
 	char password[PATH_MAX + 16];
 	char auth[512];
 	char trust_file[PATH_MAX];
+	char from[512]; /* an address */
 };
 
 /* relayd → session, with the open message file. */

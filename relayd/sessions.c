@@ -38,6 +38,7 @@ settings_fill(struct ipc_settings *s, const struct relayd *r, const struct smart
 		.implicit_tls = from->implicit_tls,
 		.tls = (uint32_t)from->tls,
 		.insecure_auth = from->insecure_auth,
+		.rewrite_from = from->rewrite_from,
 		.first_address = h->first_address,
 		.connect_timeout = from->connect_timeout,
 		.command_timeout = from->command_timeout };
@@ -47,6 +48,7 @@ settings_fill(struct ipc_settings *s, const struct relayd *r, const struct smart
 	field_set(s->password, sizeof(s->password), from->password);
 	field_set(s->auth, sizeof(s->auth), from->auth);
 	field_set(s->trust_file, sizeof(s->trust_file), from->tls_trust_file);
+	field_set(s->from, sizeof(s->from), from->from);
 }
 
 /* In the child: the socket becomes standard input, and of the environment only

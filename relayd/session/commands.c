@@ -26,8 +26,16 @@ command_address(const struct conversation *c, const char *address, char *dst, si
 	return dst;
 }
 
+/* Is there something that only RFC 6531 allows: in the message, or by our settings? */
+static bool
+needs_smtputf8(const struct ipc_settings *s, const struct message *m, const char *sender)
+{
+	return (m->flags & MESSAGE_SMTPUTF8) != 0 || !text_is_ascii(sender, strlen(sender)) ||
+	       (s->rewrite_from && !text_is_ascii(s->from, strlen(s->from)));
+}
+
 int
-command_mail(struct conversation *c, const struct message *m, const char *sender)
+command_mail(struct conversation *c, const struct message *m, const char *sender, uint64_t length)
 {
 	const struct envelope *e = &m->envelope;
 	struct buf b = BUF_INIT(PARAMETERS_MAX);
@@ -35,10 +43,10 @@ command_mail(struct conversation *c, const struct message *m, const char *sender
 	int r;
 
 	if (can & CAN_SIZE)
-		buf_addf(&b, " SIZE=%llu", (unsigned long long)m->length);
+		buf_addf(&b, " SIZE=%llu", (unsigned long long)length);
 	if ((m->flags & MESSAGE_8BIT) && (can & CAN_8BITMIME))
 		buf_add_string(&b, " BODY=8BITMIME");
-	if ((m->flags & MESSAGE_SMTPUTF8) && (can & CAN_SMTPUTF8))
+	if ((can & CAN_SMTPUTF8) && needs_smtputf8(c->settings, m, sender))
 		buf_add_string(&b, " SMTPUTF8");
 	if ((can & CAN_DSN) && e->ret != RET_DEFAULT)
 		buf_addf(&b, " RET=%s", e->ret == RET_FULL ? "FULL" : "HDRS");

@@ -14,9 +14,10 @@
 const char *command_address(
     const struct conversation *c, const char *address, char *dst, size_t size);
 
-/* Append the command.  0, or -1 as the stream says; RCPT: 1, and nothing is
- * appended, if the server cannot take the address. */
-int command_mail(struct conversation *c, const struct message *m, const char *sender);
+/* Append the command; length is what will be sent of the message.  0, or -1 as the stream says;
+ * RCPT: 1, and nothing is appended, if the server cannot take the address. */
+int command_mail(
+    struct conversation *c, const struct message *m, const char *sender, uint64_t length);
 int command_rcpt(struct conversation *c, const struct recipient *r);
 
 #endif

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/settings.h"
+#include "base/text.h"
 #include "relayd/ipc.h"
 #include "relayd/session/connect.h"
 #include "relayd/session/conversation.h"
@@ -91,9 +92,34 @@ settings_receive(struct ipc_settings *settings)
 		       ipc_is_string(settings->user, sizeof(settings->user)) &&
 		       ipc_is_string(settings->password, sizeof(settings->password)) &&
 		       ipc_is_string(settings->auth, sizeof(settings->auth)) &&
-		       ipc_is_string(settings->trust_file, sizeof(settings->trust_file))
+		       ipc_is_string(settings->trust_file, sizeof(settings->trust_file)) &&
+		       ipc_is_string(settings->from, sizeof(settings->from)) &&
+		       (!settings->rewrite_from || settings->from[0] != '\0')
 		   ? 0
 		   : -1;
+}
+
+/* The setting from, with the domain as A-labels if that makes it ASCII, so that it
+ * needs no SMTPUTF8.  0, or -1 with the conversation's problem. */
+static int
+from_settle(struct session *s)
+{
+	struct conversation *c = &s->conversation;
+	char *from = s->settings.from, domain[256];
+	const char *error = *from == '\0' ? NULL : envelope_address_check(from);
+	size_t local = error != NULL || *from == '\0' ? 0 : (size_t)(strrchr(from, '@') - from);
+
+	if (error == NULL && local > 0 && text_is_ascii(from, local)) {
+		if (connect_ascii_host(from + local + 1, domain, sizeof(domain)) < 0)
+			error = "its domain is not valid";
+		else
+			snprintf(
+			    from + local + 1, sizeof(s->settings.from) - local - 1, "%s", domain);
+	}
+	if (error == NULL)
+		return 0;
+	snprintf(c->problem, sizeof(c->problem), "the setting from, %.300s: %s", from, error);
+	return fault(s, FAULT_CONNECTION);
 }
 
 /* Everything that needs a file: secret, trust store, libraries. */
@@ -108,6 +134,8 @@ files_read(struct session *s)
 		snprintf(c->problem, sizeof(c->problem), "%s", c->host);
 		return fault(s, FAULT_CONNECTION);
 	}
+	if (from_settle(s) < 0)
+		return -1;
 	if (settings->user[0] != '\0' &&
 	    secret_read(settings->password, &s->secret, c->problem, sizeof(c->problem)) < 0)
 		return fault(s, FAULT_CREDENTIAL);

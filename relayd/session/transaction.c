@@ -16,7 +16,6 @@
 
 #include "base/text.h"
 #include "relayd/session/commands.h"
-#include "relayd/session/content.h"
 #include "relayd/session/meaning.h"
 
 #define RCPT_BATCH 100
@@ -51,6 +50,7 @@ transaction_fini(struct transaction *t)
 		free(t->outcomes[i].text);
 	free(t->outcomes);
 	t->outcomes = NULL;
+	buf_free(&t->header.text);
 }
 
 static void
@@ -278,6 +278,8 @@ content_send(struct transaction *t, const struct buf *whole)
 	if (whole != NULL) {
 		if (content_write(&c->stream, &dots, buf_string(whole), whole->len) < 0)
 			r = CONTENT_BROKEN;
+	} else if (c->settings->rewrite_from) {
+		r = content_stream_rewritten(t->message, &t->header, &c->stream, &dots);
 	} else {
 		r = content_stream(t->message, &c->stream, &dots);
 	}
@@ -363,16 +365,16 @@ envelope_send(struct transaction *t, const struct buf *whole)
 {
 	struct conversation *c = t->c;
 	bool pipelining = (c->can.set & CAN_PIPELINING) != 0, accepted = false, written = false;
-	const char *sender = t->message->envelope.sender;
+	const char *sender = t->message->envelope.sender, *from = c->settings->from;
 	char ascii[600];
 	enum step step;
 
 	if (*sender != '\0')
-		sender = command_address(c, sender, ascii, sizeof(ascii));
+		sender = command_address(c, *from != '\0' ? from : sender, ascii, sizeof(ascii));
 	if (sender == NULL)
 		return outcome_set_all(t, OUTCOME_SENDER_REFUSED, 553,
 		    "553 5.6.7 the sender needs SMTPUTF8, which the smarthost does not offer");
-	if ((c->can.set & CAN_SIZE) && c->can.size > 0 && t->message->length > c->can.size)
+	if ((c->can.set & CAN_SIZE) && c->can.size > 0 && t->length > c->can.size)
 		return outcome_set_all(t, OUTCOME_REFUSED, 552,
 		    "552 5.3.4 the message is larger than the smarthost takes");
 	stream_timeout(&c->stream, c->settings->command_timeout);
@@ -380,7 +382,7 @@ envelope_send(struct transaction *t, const struct buf *whole)
 		return broken(t);
 	if (c->reset && !pipelining && (step = reset_answered(t)) != STEP_ON)
 		return step;
-	if (command_mail(c, t->message, sender) < 0)
+	if (command_mail(c, t->message, sender, t->length) < 0)
 		return broken(t);
 	if (c->reset && pipelining && (step = reset_answered(t)) != STEP_ON)
 		return step;
@@ -439,6 +441,8 @@ transaction_run(struct transaction *t)
 {
 	struct buf whole = BUF_INIT(0);
 	bool small = t->message->length <= CONTENT_WHOLE_MAX;
+	const struct ipc_settings *settings = t->c->settings;
+	enum content_result r;
 	enum step step;
 
 	if (next_open(t, 0) == t->message->envelope.recipient_count)
@@ -449,15 +453,17 @@ transaction_run(struct transaction *t)
 		broken(t);
 		return END_UNSENT;
 	}
-	if (small) {
-		enum content_result r = content_load(t->message, &whole);
-
-		if (r != CONTENT_OK) {
-			buf_free(&whole);
-			return r == CONTENT_CORRUPT ? END_CORRUPT : END_STALE;
-		}
+	r = content_prepare(t->message, settings->rewrite_from ? settings->from : NULL, &whole,
+	    &t->header, &t->length);
+	if (r == CONTENT_CORRUPT || r == CONTENT_READ) {
+		buf_free(&whole);
+		return r == CONTENT_CORRUPT ? END_CORRUPT : END_STALE;
 	}
-	step = envelope_send(t, small ? &whole : NULL);
+	if (r == CONTENT_HEADER)
+		step = outcome_set_all(t, OUTCOME_REFUSED, 552,
+		    "552 5.3.4 the header is larger than rewrite_from can hold, 8 MB");
+	else
+		step = envelope_send(t, small ? &whole : NULL);
 	if (step == STEP_DONE)
 		step = too_many_send(t, small ? &whole : NULL);
 	buf_free(&whole);

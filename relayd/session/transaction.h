@@ -6,6 +6,7 @@
 #define RELAYD_SESSION_TRANSACTION_H
 
 #include "relayd/ipc.h"
+#include "relayd/session/content.h"
 #include "relayd/session/conversation.h"
 #include "spool/spool.h"
 
@@ -22,10 +23,12 @@ struct outcome {
 struct transaction {
 	struct conversation *c;
 	struct message *message;
-	struct outcome *outcomes; /* one for each recipient in the envelope */
-	bool broken;              /* the conversation cannot go on: see its fault */
-	bool own_fault;           /* it is not the smarthost that broke it */
-	bool answered;            /* the smarthost has answered at least one command */
+	struct outcome *outcomes;     /* one for each recipient in the envelope */
+	uint64_t length;              /* octets of content that are sent, without dot-stuffing */
+	struct content_header header; /* with rewrite_from, of a message that is streamed */
+	bool broken;                  /* the conversation cannot go on: see its fault */
+	bool own_fault;               /* it is not the smarthost that broke it */
+	bool answered;                /* the smarthost has answered at least one command */
 };
 
 /* finished has a bit for each recipient that is not to be tried.  0 or -1 with
@@ -37,8 +40,8 @@ void transaction_fini(struct transaction *t);
 /*
  * Sends the message.  END_COMPLETE: each wanted recipient's outcome is known;
  * END_UNSENT: none may be counted, the last byte was not written; END_DOUBT: it
- * was, and no reply came (of several transactions, for those without outcome); END_CORRUPT: the file's check value is wrong, and the
- * smarthost did not get a whole message.
+ * was, and no reply came (of several transactions, for those without outcome); END_CORRUPT: the
+ * file's check value is wrong, and the smarthost did not get a whole message.
  */
 enum ipc_end transaction_run(struct transaction *t);
 
