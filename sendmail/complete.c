@@ -107,7 +107,11 @@ missing_add(const struct header *h, const struct completion *c, const char *date
 	if (header_find(h, "Message-ID") == NULL) {
 		if (name_make(&unique) < 0)
 			return -1;
-		buf_addf(b, "Message-ID: <%s@%s>\r\n", unique.text, c->identity->hostname);
+		buf_addf(b, "Message-ID: <%s@%s>\r\n", unique.text,
+		    strchr(c->identity->hostname, '.') == NULL &&
+			    strchr(c->identity->domain, '.') != NULL
+			? c->identity->domain
+			: c->identity->hostname);
 	}
 	return 0;
 }

@@ -408,10 +408,41 @@ names_of_fields_are_measured(void **state)
 		    header_name_length(rows[i].line, strlen(rows[i].line)), rows[i].len);
 }
 
+/* "<...@localhost>" would be the same on many hosts. */
+static void
+a_message_id_of_a_host_without_dot_has_the_domain(void **state)
+{
+	static const struct {
+		const char *hostname, *domain, *end;
+	} rows[] = {
+		{ "host.example", "dom.example", "@host.example>" },
+		{ "host", "dom.example", "@dom.example>" },
+		{ "host", "host", "@host>" },
+		{ "host.example", "dom", "@host.example>" },
+	};
+	struct identity before = identity;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct result r;
+		const char *id;
+
+		snprintf(identity.hostname, sizeof(identity.hostname), "%s", rows[i].hostname);
+		snprintf(identity.domain, sizeof(identity.domain), "%s", rows[i].domain);
+		r = sent("From: a@b\n\n");
+		id = strstr(buf_string(&r.header), "Message-ID: <");
+		assert_non_null(id);
+		assert_non_null(strstr(id, rows[i].end));
+		result_free(&r);
+	}
+	identity = before;
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_message_id_of_a_host_without_dot_has_the_domain),
 		cmocka_unit_test(a_whole_header_is_not_changed_by_an_octet),
 		cmocka_unit_test(blind_copies_go_with_all_their_lines),
 		cmocka_unit_test(what_ends_the_header_is_known),
