@@ -243,6 +243,59 @@ a_damaged_content_is_never_ok(void **state)
 	}
 }
 
+/* More than is held, with `flip` for the octet of the content that is damaged. */
+static enum content_result
+rewritten_and_streamed(struct place *p, size_t flip, char **sent)
+{
+	char *text = dotted(CONTENT_WHOLE_MAX + 2), *data;
+	struct dot_stuffing d = { .within_line = false };
+	struct content_header h = { .original = 0 };
+	struct queue_name name;
+	struct buf whole = BUF_INIT(0);
+	struct message m;
+	struct wire w;
+	uint64_t length;
+	size_t len;
+	int fd;
+	enum content_result r;
+
+	memcpy(text, "From: joe@host\r\n\r\n", 18);
+	name = message_put_simple(p, text);
+	fd = openat(p->queue, name.text, O_RDONLY);
+	data = file_load(fd, &len);
+	close(fd);
+	if (flip > 0)
+		data[len - strlen(text) + flip] ^= 1;
+	assert_int_equal(message_open_fd(&m, memory_file(data, len)), MESSAGE_OK);
+	assert_int_equal(content_prepare(&m, "a@b.c", &whole, &h, &length), CONTENT_OK);
+	wire_open(&w);
+	r = content_stream_rewritten(&m, &h, &w.stream, &d);
+	*sent = wire_close(&w, &len);
+	assert_true(r != CONTENT_OK || len > length); /* dots are doubled */
+	buf_free(&h.text);
+	message_close(&m);
+	free(data);
+	free(text);
+	return r;
+}
+
+static void
+what_is_rewritten_is_checked_as_it_is_in_the_file(void **state)
+{
+	static const char start[] = "From: a@b.c\r\nReply-To: joe@host\r\n\r\n..\r\n..\r\n";
+	char *sent;
+
+	assert_int_equal(rewritten_and_streamed(*state, 0, &sent), CONTENT_OK);
+	assert_memory_equal(sent, start, strlen(start));
+	free(sent);
+	/* in the header that is replaced, and in the last line of the body */
+	assert_int_equal(rewritten_and_streamed(*state, 7, &sent), CONTENT_CORRUPT);
+	free(sent);
+	assert_int_equal(
+	    rewritten_and_streamed(*state, CONTENT_WHOLE_MAX - 1, &sent), CONTENT_CORRUPT);
+	free(sent);
+}
+
 static void
 a_peer_that_is_gone_is_broken(void **state)
 {
@@ -323,6 +376,7 @@ main(void)
 		TEST(loading_gives_the_whole_content),
 		TEST(an_empty_content_is_ok),
 		TEST(a_damaged_content_is_never_ok),
+		TEST(what_is_rewritten_is_checked_as_it_is_in_the_file),
 		TEST(a_peer_that_is_gone_is_broken),
 		TEST(a_stop_of_relayd_ends_the_wait),
 		TEST(a_silent_peer_ends_in_a_timeout),
