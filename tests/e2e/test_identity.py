@@ -100,3 +100,11 @@ def test_a_hostname_without_dot_is_an_address_literal_in_ehlo(make_smarthost, ma
     greetings = re.findall(r"C: EHLO (.*)", server.transcript())
     assert len(greetings) == 2 and set(greetings) <= {"[127.0.0.1]", "[IPv6:::1]"}
     assert re.search(rb"^Message-ID: <\S+@example\.test>\r$", mail.content, re.M)
+
+
+def test_a_domain_with_letters_beyond_ascii_goes_as_a_labels(make_smarthost, make_host):
+    server = make_smarthost(without="SMTPUTF8")
+    block = {"from": "web1@b\u00fccher.example", "rewrite_from": "yes"}
+    mail = deliver(make_smarthost, make_host, HEADER + b"From: joe@host.example.test\n" + BODY, block, server=server)
+    assert mail.sender == "web1@xn--bcher-kva.example"
+    assert b"\r\nFrom: web1@xn--bcher-kva.example\r\n" in mail.content
