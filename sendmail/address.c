@@ -29,7 +29,7 @@ struct parser {
 	bool any;           /* there are some, even if they were too long to keep */
 	bool joined;        /* they can be one address: no gap except around '.' and '@' */
 	bool at;            /* an '@' has been seen */
-	size_t local_end;
+	size_t begin, local_end, domain, domain_end;
 	address_function *function;
 	void *context;
 	const char *error;
@@ -147,7 +147,7 @@ words_reset(struct parser *p)
 	p->any = false;
 	p->joined = true;
 	p->at = false;
-	p->local_end = 0;
+	p->begin = p->local_end = p->domain = p->domain_end = 0;
 }
 
 static char
@@ -164,6 +164,8 @@ word_add(struct parser *p)
 	const char *s = l->text + l->start;
 	size_t n = l->at - l->start;
 
+	if (!p->any)
+		p->begin = l->start;
 	p->any = true;
 	if (p->address.len > 0 && l->gap && *s != '@' && *s != '.' && last(&p->address) != '@' &&
 	    last(&p->address) != '.')
@@ -174,6 +176,10 @@ word_add(struct parser *p)
 		p->at = true;
 	} else if (!p->at) {
 		p->local_end = l->at;
+	} else {
+		if (p->domain == 0)
+			p->domain = l->start;
+		p->domain_end = l->at;
 	}
 	if (p->token == LITERAL && last(&p->address) != '@')
 		p->joined = false;
@@ -195,15 +201,22 @@ word_add(struct parser *p)
 static int
 mailbox_end(struct parser *p)
 {
-	struct address a = { .text = buf_string(&p->address), .bare = !p->at, .end = p->local_end };
+	struct address a = { .text = buf_string(&p->address),
+		.bare = !p->at,
+		.begin = p->begin,
+		.end = p->local_end,
+		.domain = p->domain,
+		.domain_end = p->domain_end };
 
 	if (!p->joined)
 		return fail(p, "it is no address: the words do not belong together");
 	if (p->at && (p->address.data[0] == '@' || last(&p->address) == '@'))
 		return fail(p, "a part beside the @ is missing");
 	/* LSB: a backslash in front suppresses aliasing; it is not part of the name */
-	if (a.text[0] == '\\' && a.text[1] != '\0')
+	if (a.text[0] == '\\' && a.text[1] != '\0') {
 		a.text++;
+		a.escaped = true;
+	}
 	if (p->function(p->context, &a) < 0) {
 		p->error = NULL;
 		return -1;

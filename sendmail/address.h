@@ -12,12 +12,16 @@
 
 #define ADDRESS_COMMENT_DEPTH_MAX 50
 
-/* One mailbox of a list. */
+/* One mailbox of a list.  The places are octets of the list's text: begin to end is
+ * the local part (a domain that is missing belongs behind it), domain to domain_end
+ * the domain; comments and blanks stand in neither, but may stand between the words
+ * of each. */
 struct address {
 	const char *text; /* local-part[@domain], without comments, blanks and route */
 	bool bare;        /* without a domain */
-	size_t end;       /* where the local part ends in the list's text: a domain that is
-			   * missing belongs there */
+	bool escaped;     /* a backslash stood in front: no aliases */
+	size_t begin, end;
+	size_t domain, domain_end; /* 0 if it is bare */
 };
 
 /* Called for each mailbox in order; what it is given lives until it returns.  -1

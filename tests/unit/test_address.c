@@ -394,12 +394,57 @@ the_place_for_a_domain_is_behind_the_local_part(void **state)
 	}
 }
 
+struct places {
+	const char *text;
+	char found[200];
+};
+
+static int
+places_note(void *context, const struct address *a)
+{
+	struct places *p = context;
+
+	snprintf(p->found, sizeof(p->found), "%s[%.*s][%.*s]", a->escaped ? "escaped " : "",
+	    (int)(a->end - a->begin), p->text + a->begin, (int)(a->domain_end - a->domain),
+	    p->text + a->domain);
+	return 0;
+}
+
+static void
+the_places_of_both_parts_are_told(void **state)
+{
+	static const struct row rows[] = {
+		{ "root", "[root][]" },
+		{ " root ", "[root][]" },
+		{ "\\root", "escaped [\\root][]" },
+		{ "<\\root@x>", "escaped [\\root][x]" },
+		{ "\"\\root\"", "[\"\\root\"][]" },
+		{ "Joe (c) <a@b.c> (d)", "[a][b.c]" },
+		{ "(c) a (d) @ (e) b (f)", "[a][b]" },
+		{ "a . b @ c (x) . d", "[a . b][c (x) . d]" },
+		{ "<@r:\"a@b\"@c>", "[\"a@b\"][c]" },
+		{ "a@[1.2.3.4]", "[a][[1.2.3.4]]" },
+		{ "team: a@b;", "[a][b]" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct places p = { .text = rows[i].text };
+		const char *error = NULL;
+
+		assert_int_equal(
+		    address_list_parse(p.text, strlen(p.text), places_note, &p, &error), 0);
+		assert_string_equal(p.found, rows[i].expected);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mailboxes_of_every_form_are_found),
 		cmocka_unit_test(comments_go_wherever_they_stand),
+		cmocka_unit_test(the_places_of_both_parts_are_told),
 		cmocka_unit_test(groups_give_their_members),
 		cmocka_unit_test(routes_are_dropped),
 		cmocka_unit_test(quotations_stay_as_they_are),
