@@ -1,15 +1,18 @@
 /*
- * Fields are copied as they are; only the place behind a bare local part gains
- * "@domain".  A field whose addresses cannot be parsed is not touched: repairing
- * it is guessing.
+ * Fields are copied as they are, but for the addresses of this host: one that is
+ * mapped is replaced, the place behind a bare local part gains "@domain", and another
+ * domain that means this host gives way to it.  A field whose addresses cannot be
+ * parsed is not touched: repairing it is guessing.
  */
 #include "sendmail/complete.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "sendmail/address.h"
+#include "sendmail/local.h"
 #include "spool/name.h"
 
 /* Never sent: who gets a blind copy (RFC 5322 section 3.6.3), and a field that
@@ -29,38 +32,63 @@ is_one_of(const struct header *h, const struct field *f, const char *const *name
 	return false;
 }
 
-struct bare_places {
+struct places {
 	struct buf *out;
 	const char *value;
 	size_t copied;
-	const char *domain;
+	const struct completion *completion;
 };
 
-static int
-domain_insert(void *context, const struct address *a)
+/* Puts text in the place of the octets from begin to end. */
+static void
+replace(struct places *p, size_t begin, size_t end, const char *text, size_t len)
 {
-	struct bare_places *p = context;
-
-	if (!a->bare)
-		return 0;
-	if (buf_append(p->out, p->value + p->copied, a->end - p->copied) < 0)
-		return -1;
-	p->copied = a->end;
-	return buf_addf(p->out, "@%s", p->domain);
+	buf_append(p->out, p->value + p->copied, begin - p->copied);
+	buf_append(p->out, text, len);
+	p->copied = end;
 }
 
-/* The field with its bare addresses completed. */
 static int
-addresses_add(const struct header *h, const struct field *f, const char *domain, struct buf *b)
+address_complete(void *context, const struct address *a)
+{
+	struct places *p = context;
+	const struct completion *c = p->completion;
+	const char *mapped = NULL, *domain = c->identity->domain;
+	char name[LOCAL_NAME_SIZE];
+
+	if (!local_is(c->settings, c->identity, a))
+		return 0;
+	if (local_name(a->text, local_part_length(a), name))
+		mapped = local_map(c->settings, name);
+	if (mapped != NULL) {
+		const char *at = strrchr(mapped, '@');
+
+		/* what stands around the @ stays */
+		replace(p, a->begin, a->end, mapped, (size_t)(at - mapped));
+		domain = at + 1;
+	}
+	if (a->bare) {
+		replace(p, a->end, a->end, "@", 1);
+		replace(p, a->end, a->end, domain, strlen(domain));
+	} else if (strcasecmp(a->text + local_part_length(a) + 1, domain) != 0) {
+		replace(p, a->domain, a->domain_end, domain, strlen(domain));
+	}
+	return p->out->failed ? -1 : 0;
+}
+
+/* The field with its addresses completed. */
+static int
+addresses_add(
+    const struct header *h, const struct field *f, const struct completion *c, struct buf *b)
 {
 	const char *value = h->text.data + f->value;
 	size_t len = f->start + f->len - f->value, before = b->len;
-	struct bare_places places = { .out = b, .value = value, .domain = domain };
+	struct places places = { .out = b, .value = value, .completion = c };
 	const char *error;
 
 	if (buf_append(b, h->text.data + f->start, f->value - f->start) < 0)
 		return -1;
-	if (address_list_parse(value, len, domain_insert, &places, &error) < 0) {
+	if (address_list_parse(value, len, address_complete, &places, &error) < 0) {
 		if (b->failed)
 			return -1;
 		buf_truncate(b, before);
@@ -81,6 +109,7 @@ static void
 from_add(const struct completion *c, struct buf *b)
 {
 	const char *name = c->full_name != NULL ? c->full_name : c->identity->full_name;
+	const char *mapped = local_map(c->settings, c->identity->user);
 
 	buf_add_string(b, "From: ");
 	if (*name != '\0') {
@@ -89,6 +118,8 @@ from_add(const struct completion *c, struct buf *b)
 	}
 	if (*c->envelope->sender != '\0')
 		buf_addf(b, "<%s>\r\n", c->envelope->sender);
+	else if (mapped != NULL)
+		buf_addf(b, "<%s>\r\n", mapped);
 	else
 		buf_addf(b, "<%s@%s>\r\n", c->identity->user, c->identity->domain);
 }
@@ -128,7 +159,7 @@ complete_header(const struct header *h, const struct completion *c, struct buf *
 		int r = 0;
 
 		if (is_one_of(h, f, with_addresses))
-			r = addresses_add(h, f, c->identity->domain, b);
+			r = addresses_add(h, f, c, b);
 		else if (!is_one_of(h, f, dropped))
 			r = buf_append(b, h->text.data + f->start, f->len);
 		if (r < 0)

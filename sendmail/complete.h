@@ -1,6 +1,6 @@
 /*
- * The header as it is sent: blind copies removed, addresses without a domain
- * completed, and what is missing added (RFC 5322 section 3.6, RFC 6409 section 8).
+ * The header as it is sent: blind copies removed, addresses of this host
+ * mapped or completed, and what is missing added (RFC 5322 section 3.6, RFC 6409 section 8).
  */
 #ifndef SENDMAIL_COMPLETE_H
 #define SENDMAIL_COMPLETE_H
@@ -11,6 +11,7 @@
 #include "spool/envelope.h"
 
 struct completion {
+	const struct settings *settings;
 	const struct identity *identity;
 	const struct envelope *envelope;
 	const char *full_name; /* for a From that is missing; NULL: the account's */

@@ -1,46 +1,35 @@
 /*
- * A recipient that is named twice gets one copy; the case of the domain does not
- * distinguish them, that of the local part does (RFC 5321 section 2.4).
+ * An address is checked first as it was given, so that a mistake of the caller's is
+ * reported in his own words, and then expanded; what comes out is added unless it is
+ * there already.
  */
 #include "sendmail/recipients.h"
 
 #include <errno.h>
-#include <search.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sysexits.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "sendmail/address.h"
+#include "sendmail/local.h"
 
 void
-recipients_init(
-    struct recipients *r, struct envelope *e, const struct options *o, const char *domain)
+recipients_init(struct recipients *r, struct envelope *e, const struct options *o,
+    const struct settings *s, const struct identity *id)
 {
-	*r = (struct recipients){ .envelope = e,
-		.options = o,
-		.domain = domain,
-		.error = BUF_INIT(4096),
-		.code = EX_DATAERR };
+	*r = (struct recipients){
+		.envelope = e, .options = o, .error = BUF_INIT(8192), .code = EX_DATAERR
+	};
+	expand_init(&r->expansion, s, id);
 }
 
 void
 recipients_fini(struct recipients *r)
 {
-	tdestroy(r->seen, free);
+	expand_fini(&r->expansion);
+	address_set_free(&r->seen);
 	buf_free(&r->error);
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	const char *x = a, *y = b;
-	const char *xat = strrchr(x, '@'), *yat = strrchr(y, '@');
-	size_t xn = (size_t)(xat - x), yn = (size_t)(yat - y);
-	int c = xn == yn ? memcmp(x, y, xn) : xn < yn ? -1 : 1;
-
-	return c != 0 ? c : strcasecmp(xat, yat);
 }
 
 static int
@@ -63,37 +52,29 @@ memory_fail(struct recipients *r)
 	return fail(r, NULL, "out of memory");
 }
 
-/* 1 if it is new, 0 if it was seen, -1 without memory. */
 static int
-seen_add(struct recipients *r, const char *address)
+final_add(void *context, const char *address)
 {
-	char *copy = strdup(address);
-	char **found = copy == NULL ? NULL : tsearch(copy, &r->seen, compare);
+	struct recipients *r = context;
+	int new = address_set_add(&r->seen, address);
 
-	if (found == NULL) {
-		free(copy);
-		return -1;
-	}
-	if (*found != copy) {
-		free(copy);
+	if (new == 0)
 		return 0;
-	}
-	return 1;
+	if (new > 0 && envelope_add_recipient(r->envelope, address, r->options->notify, NULL) == 0)
+		return 0;
+	if (new > 0 && errno == ENOBUFS)
+		return fail(r, NULL, "there are more than 65536 recipients; send it in parts");
+	return memory_fail(r);
 }
 
-/* a with the domain it lacks, in whole. */
+/* Why the expansion failed; nothing if final_add() ended it and has said so. */
 static int
-address_complete(struct recipients *r, const struct address *a, struct buf *whole)
+expansion_fail(struct recipients *r, const char *address)
 {
-	const char *wrong;
-
-	buf_add_string(whole, a->text);
-	if (a->bare)
-		buf_addf(whole, "@%s", r->domain);
-	if (whole->failed)
-		return fail(r, a->text, "it is too long");
-	wrong = envelope_address_check(buf_string(whole));
-	return wrong == NULL ? 0 : fail(r, a->text, wrong);
+	if (r->expansion.error.len == 0)
+		return -1;
+	r->code = r->expansion.code;
+	return fail(r, address, r->expansion.error.data);
 }
 
 static int
@@ -101,25 +82,14 @@ recipient_add(void *context, const struct address *a)
 {
 	struct recipients *r = context;
 	struct buf whole = BUF_INIT(8192);
-	int new, result = -1;
+	const char *wrong = expand_check(&r->expansion, a, &whole);
 
-	if (address_complete(r, a, &whole) < 0)
-		goto out;
-	new = seen_add(r, whole.data);
-	if (new > 0 &&
-	    envelope_add_recipient(r->envelope, whole.data, r->options->notify, NULL) < 0) {
-		if (errno == ENOBUFS)
-			fail(r, NULL, "there are more than 65536 recipients; send it in parts");
-		else
-			memory_fail(r);
-	} else if (new < 0) {
-		memory_fail(r);
-	} else {
-		result = 0;
-	}
-out:
 	buf_free(&whole);
-	return result;
+	if (wrong != NULL)
+		return fail(r, a->text, wrong);
+	if (expand_address(&r->expansion, a, final_add, r) < 0)
+		return expansion_fail(r, a->text);
+	return 0;
 }
 
 static int
@@ -180,26 +150,80 @@ recipients_from_header(struct recipients *r, const struct header *h)
 	return 0;
 }
 
-struct one_address {
+/* The one address of a sender. */
+struct sender {
 	struct recipients *r;
-	struct buf whole;
+	struct buf address;
+	struct buf local; /* its local part, if it is of this host */
+	struct buf bounce_to;
+	bool escaped;
 	unsigned count;
 };
 
 static int
 sender_take(void *context, const struct address *a)
 {
-	struct one_address *one = context;
+	struct sender *s = context;
+	const struct expansion *x = &s->r->expansion;
+	const char *wrong, *mapped = NULL;
+	char name[LOCAL_NAME_SIZE];
 
-	if (one->count++ > 0)
-		return fail(one->r, NULL, "it must be one address");
-	return address_complete(one->r, a, &one->whole);
+	if (s->count++ > 0)
+		return fail(s->r, NULL, "it must be one address");
+	wrong = expand_check(x, a, &s->address);
+	if (wrong != NULL)
+		return fail(s->r, a->text, wrong);
+	if (!local_is(x->settings, x->identity, a))
+		return 0;
+	s->escaped = a->escaped;
+	buf_append(&s->local, a->text, local_part_length(a));
+	if (local_name(buf_string(&s->local), s->local.len, name))
+		mapped = local_map(x->settings, name);
+	if (mapped != NULL) {
+		buf_reset(&s->address);
+		buf_add_string(&s->address, mapped);
+	}
+	return s->address.failed || s->local.failed ? memory_fail(s->r) : 0;
+}
+
+static int
+first_take(void *context, const char *address)
+{
+	struct sender *s = context;
+
+	buf_add_string(&s->bounce_to, address);
+	return -1;
+}
+
+/* Bounces go where mail for the sender goes.  Where that cannot be said they go to the
+ * sender's address: a message is not refused for the sake of its bounce. */
+static int
+bounce_to_set(struct sender *s)
+{
+	struct expansion *x = &s->r->expansion;
+	struct address a = { .bare = true, .escaped = s->escaped };
+
+	if (s->local.len == 0)
+		return 0;
+	a.text = s->local.data;
+	expand_address(x, &a, first_take, s);
+	if (x->error.len > 0)
+		log_warn("bounces of this message go to its sender <%s>: %s",
+		    s->r->envelope->sender, x->error.data);
+	/* its aliases are to be followed again for the recipients */
+	expand_begin(x);
+	if (s->bounce_to.len == 0 || strcmp(s->bounce_to.data, s->r->envelope->sender) == 0)
+		return 0;
+	return envelope_set_bounce_to(s->r->envelope, s->bounce_to.data);
 }
 
 int
 recipients_set_sender(struct recipients *r, const char *sender)
 {
-	struct one_address one = { .r = r, .whole = BUF_INIT(8192) };
+	struct sender s = { .r = r,
+		.address = BUF_INIT(8192),
+		.local = BUF_INIT(8192),
+		.bounce_to = BUF_INIT(8192) };
 	const char *error = NULL;
 	int result = -1;
 
@@ -207,16 +231,23 @@ recipients_set_sender(struct recipients *r, const char *sender)
 	/* a line break is refused here, not folded away */
 	if (strpbrk(sender, "\r\n") != NULL)
 		fail(r, sender, "it contains a line break");
-	else if (address_list_parse(sender, strlen(sender), sender_take, &one, &error) < 0) {
+	else if (address_list_parse(sender, strlen(sender), sender_take, &s, &error) < 0) {
 		if (error != NULL)
 			fail(r, sender, error);
-	} else if (one.count == 0 && *sender != '\0' && strcmp(sender, "<>") != 0) {
+	} else if (s.count == 0 && *sender != '\0' && strcmp(sender, "<>") != 0) {
 		fail(r, sender, "it is no address; the null sender is written <>");
-	} else if (envelope_set_sender(r->envelope, buf_string(&one.whole)) < 0) {
+	} else if (envelope_set_sender(r->envelope, buf_string(&s.address)) < 0) {
+		if (errno == EINVAL)
+			fail(r, s.address.data, "the setting map gives an unusable address");
+		else
+			memory_fail(r);
+	} else if (bounce_to_set(&s) < 0) {
 		memory_fail(r);
 	} else {
 		result = 0;
 	}
-	buf_free(&one.whole);
+	buf_free(&s.address);
+	buf_free(&s.local);
+	buf_free(&s.bounce_to);
 	return result;
 }

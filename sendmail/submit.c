@@ -63,15 +63,13 @@ static int
 arguments_apply(struct submission *s)
 {
 	const struct options *o = s->options;
-	char own[400];
-	const char *sender = o->sender;
+	const char *sender = o->sender != NULL ? o->sender : s->identity.user;
 
 	if (o->recipient_count == 0 && !o->from_header)
 		return complain(EX_USAGE,
 		    "no recipients: name them as arguments, or give -t to take "
 		    "them from the header");
-	snprintf(own, sizeof(own), "%s@%s", s->identity.user, s->identity.domain);
-	if (recipients_set_sender(&s->recipients, sender != NULL ? sender : own) < 0 ||
+	if (recipients_set_sender(&s->recipients, sender) < 0 ||
 	    recipients_from_arguments(&s->recipients) < 0)
 		return recipients_complain(s);
 	s->envelope.ret = o->ret;
@@ -123,7 +121,8 @@ size_check(const struct submission *s)
 static int
 header_write(struct submission *s)
 {
-	struct completion c = { .identity = &s->identity,
+	struct completion c = { .settings = s->settings,
+		.identity = &s->identity,
 		.envelope = &s->envelope,
 		.full_name = s->options->full_name,
 		.queue_id = s->writer.name.text };
@@ -250,7 +249,7 @@ submit(const struct settings *settings, const struct options *o)
 	envelope_init(&s.envelope);
 	s.envelope.time = clock_real();
 	s.envelope.uid = (uint32_t)s.identity.uid;
-	recipients_init(&s.recipients, &s.envelope, o, s.identity.domain);
+	recipients_init(&s.recipients, &s.envelope, o, settings, &s.identity);
 	code = named ? message_submit(&s)
 		     : complain(EX_TEMPFAIL, "cannot look up who submits; nothing is queued");
 	message_abort(&s.writer);

@@ -16,6 +16,10 @@ static const struct identity identity = { .uid = 1000,
 	.hostname = "host.example",
 	.domain = "dom.example" };
 
+static char mapped_name[] = "root", mapped_address[] = "web1@prov.example";
+static struct settings_map maps[] = { { mapped_name, mapped_address } };
+static const struct settings settings = { .maps = maps, .map_count = 1 };
+
 /* Every line ends in CRLF; none is empty. */
 static void
 check_lines(const struct buf *b)
@@ -120,7 +124,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char sender[] = "joe@dom.example";
 	struct envelope e = { .sender = sender, .time = 1763912345123456 };
-	struct completion c = { .identity = &identity, .envelope = &e, .queue_id = "0abcdefghijk" };
+	struct completion c = { .settings = &settings,
+		.identity = &identity,
+		.envelope = &e,
+		.queue_id = "0abcdefghijk" };
 	struct buf out = BUF_INIT(64 << 20);
 	struct header h, again;
 	struct input in;

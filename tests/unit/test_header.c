@@ -17,6 +17,13 @@ static struct identity identity = { .uid = 1000,
 	.hostname = "host.example",
 	.domain = "dom.example" };
 
+static char *local_domains[] = { (char *)"here.example" };
+static struct settings_map maps[] = { { (char *)"root", (char *)"web1@prov.example" },
+	{ (char *)"a b", (char *)"ab@prov.example" } };
+static struct settings settings = {
+	.local_domains = local_domains, .local_domain_count = 1, .maps = maps
+};
+
 /* What a message becomes: the completed header behind its Received field, then
  * "~" and the body as it comes from the input. */
 struct result {
@@ -39,7 +46,8 @@ sent_from(int fd, const char *sender, const char *full_name)
 	struct header h;
 	struct piece p;
 	struct envelope e;
-	struct completion c = { .identity = &identity,
+	struct completion c = { .settings = &settings,
+		.identity = &identity,
 		.envelope = &e,
 		.full_name = full_name,
 		.queue_id = "0abcdefghijk" };
@@ -246,12 +254,31 @@ a_missing_from_is_the_senders(void **state)
 	}
 }
 
+struct row {
+	const char *field, *expected;
+};
+
+/* Each field goes out as expected, between two that stay. */
+static void
+fields_check(const struct row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct result r;
+		char text[300];
+
+		snprintf(text, sizeof(text), "X: 1\n%sX: 2\n\n", rows[i].field);
+		r = sent(text);
+		snprintf(text, sizeof(text), "X: 1\r\n%sX: 2\r\n", rows[i].expected);
+		if (strncmp(behind_received(&r), text, strlen(text)) != 0)
+			fail_msg("%s", behind_received(&r));
+		result_free(&r);
+	}
+}
+
 static void
 bare_addresses_gain_the_domain(void **state)
 {
-	static const struct {
-		const char *field, *expected;
-	} rows[] = {
+	static const struct row rows[] = {
 		{ "To: root\n", "To: root@dom.example\r\n" },
 		{ "to:root\n", "to:root@dom.example\r\n" },
 		{ "Cc: Joe <root>, a@b, (x) ops (y)\n",
@@ -272,17 +299,81 @@ bare_addresses_gain_the_domain(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct result r;
-		char text[300];
+	fields_check(rows, COUNT(rows));
+}
 
-		snprintf(text, sizeof(text), "X: 1\n%sX: 2\n\n", rows[i].field);
-		r = sent(text);
-		snprintf(text, sizeof(text), "X: 1\r\n%sX: 2\r\n", rows[i].expected);
-		if (strncmp(behind_received(&r), text, strlen(text)) != 0)
-			fail_msg("%s", behind_received(&r));
-		result_free(&r);
-	}
+static void
+another_domain_of_this_host_gives_way_to_the_domain(void **state)
+{
+	static const struct row rows[] = {
+		{ "To: root@localhost\n", "To: root@dom.example\r\n" },
+		{ "To: root@LOCALHOST\n", "To: root@dom.example\r\n" },
+		{ "To: root@host.example\n", "To: root@dom.example\r\n" },
+		{ "To: root@Here.Example\n", "To: root@dom.example\r\n" },
+		{ "To: root@DOM.example\n", "To: root@DOM.example\r\n" },
+		{ "To: root@sub.host.example\n", "To: root@sub.host.example\r\n" },
+		{ "To: root@localhost.localdomain\n", "To: root@localhost.localdomain\r\n" },
+		{ "To: root@[127.0.0.1]\n", "To: root@[127.0.0.1]\r\n" },
+		{ "To: Joe <root@localhost> (x), a@b\n",
+		    "To: Joe <root@dom.example> (x), a@b\r\n" },
+		{ "To: root (c) @ (d) localhost (e)\n", "To: root (c) @ (d) dom.example (e)\r\n" },
+		{ "To: root @\n localhost, x\n", "To: root @\r\n dom.example, x@dom.example\r\n" },
+		{ "To: root@host . (z) example\n", "To: root@dom.example\r\n" },
+		{ "To: \"a b\"@localhost\n", "To: \"a b\"@dom.example\r\n" },
+		{ "To: \"x@localhost\"\n", "To: \"x@localhost\"@dom.example\r\n" },
+		{ "To: <@relay.example:root@localhost>\n",
+		    "To: <@relay.example:root@dom.example>\r\n" },
+		{ "To: team: root@localhost, b;\n",
+		    "To: team: root@dom.example, b@dom.example;\r\n" },
+		{ "To: \\root\n", "To: \\root@dom.example\r\n" },
+	};
+
+	(void)state;
+	fields_check(rows, COUNT(rows));
+}
+
+static void
+a_mapped_address_takes_the_place_of_a_local_one(void **state)
+{
+	static const struct row rows[] = {
+		{ "To: root\n", "To: web1@prov.example\r\n" },
+		{ "To: ROOT@localhost\n", "To: web1@prov.example\r\n" },
+		{ "To: \"root\"@here.example\n", "To: web1@prov.example\r\n" },
+		{ "To: \\root\n", "To: web1@prov.example\r\n" },
+		{ "From: \"root\" <root> (root)\n",
+		    "From: \"root\" <web1@prov.example> (root)\r\n" },
+		{ "To: root@dom.example\n", "To: root@dom.example\r\n" },
+		{ "To: rooty, root\n", "To: rooty@dom.example, web1@prov.example\r\n" },
+		{ "To: \"a b\", root, x@y\n", "To: ab@prov.example, web1@prov.example, x@y\r\n" },
+		{ "Cc: (a) root (b) @ (c) localhost (d)\n",
+		    "Cc: (a) web1 (b) @ (c) prov.example (d)\r\n" },
+		{ "To: root,\n root\n", "To: web1@prov.example,\r\n web1@prov.example\r\n" },
+		{ "To: root, a b@c\n", "To: root, a b@c\r\n" },
+		{ "Subject: root\n", "Subject: root\r\n" },
+	};
+
+	(void)state;
+	settings.map_count = COUNT(maps);
+	fields_check(rows, COUNT(rows));
+	settings.map_count = 0;
+}
+
+static void
+a_missing_from_of_the_null_sender_is_mapped(void **state)
+{
+	static struct settings_map own[] = { { (char *)"joe", (char *)"j@prov.example" } };
+	struct result r;
+	int fd = memory_file("\n", 1);
+
+	(void)state;
+	settings.maps = own;
+	settings.map_count = 1;
+	r = sent_from(fd, "", "");
+	assert_non_null(strstr(buf_string(&r.header), "From: <j@prov.example>\r\n"));
+	settings.maps = maps;
+	settings.map_count = 0;
+	result_free(&r);
+	close(fd);
 }
 
 /* The same message, written to a pipe in pieces. */
@@ -452,6 +543,9 @@ main(void)
 		cmocka_unit_test(a_cc_needs_no_to),
 		cmocka_unit_test(a_missing_from_is_the_senders),
 		cmocka_unit_test(bare_addresses_gain_the_domain),
+		cmocka_unit_test(another_domain_of_this_host_gives_way_to_the_domain),
+		cmocka_unit_test(a_mapped_address_takes_the_place_of_a_local_one),
+		cmocka_unit_test(a_missing_from_of_the_null_sender_is_mapped),
 		cmocka_unit_test(pieces_do_not_change_what_is_sent),
 		cmocka_unit_test(a_header_longer_than_a_chunk_stays_one),
 		cmocka_unit_test(a_header_beyond_its_cap_is_an_error),
