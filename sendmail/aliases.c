@@ -125,7 +125,7 @@ ends_in_comma(const struct alias *e)
 static int
 text_parse(struct aliases *a)
 {
-	char *s = a->text.data, *end = s + a->text.len;
+	char *s = a->text.data, *end = a->text.len == 0 ? s : s + a->text.len;
 	struct alias *e = NULL;
 	struct name name;
 
@@ -151,16 +151,50 @@ text_parse(struct aliases *a)
 	return 0;
 }
 
-static int
-entry_compare(const void *a, const void *b)
+/* FNV-1a; whoever writes the file has no reason to make names that collide. */
+static size_t
+name_hash(const char *name)
 {
-	const struct alias *x = a, *y = b;
-	int c;
+	uint64_t hash = UINT64_C(14695981039346656037);
 
-	if (x->named != y->named)
-		return x->named ? -1 : 1;
-	c = x->named ? strcmp(x->name, y->name) : 0;
-	return c != 0 ? c : x->line < y->line ? -1 : x->line > y->line;
+	for (; *name != '\0'; name++)
+		hash = (hash ^ (unsigned char)*name) * UINT64_C(1099511628211);
+	return (size_t)(hash ^ hash >> 32);
+}
+
+/* Where the name is in the index, or belongs. */
+static size_t *
+index_find(const struct aliases *a, const char *name)
+{
+	size_t at = name_hash(name) & (a->index_size - 1);
+
+	while (a->index[at] != 0 && strcmp(a->entries[a->index[at] - 1].name, name) != 0)
+		at = (at + 1) & (a->index_size - 1);
+	return &a->index[at];
+}
+
+static int
+index_make(struct aliases *a)
+{
+	for (a->index_size = 2; a->index_size < 2 * a->count;)
+		a->index_size *= 2;
+	a->index = calloc(a->index_size, sizeof(*a->index));
+	if (a->index == NULL)
+		return -1;
+	for (size_t i = 0; i < a->count; i++) {
+		struct alias *e = &a->entries[i];
+		size_t *place;
+
+		if (!e->named)
+			continue;
+		place = index_find(a, e->name);
+		if (*place == 0)
+			*place = i + 1;
+		else
+			e->problem = "the name stands above already, and that alias counts; "
+				     "remove one of the two";
+	}
+	return 0;
 }
 
 int
@@ -172,17 +206,7 @@ aliases_read(struct aliases *a, const char *path)
 	if (a->path == NULL ||
 	    targets_load(path, ALIASES_OCTETS_MAX, &a->text, &a->owner, &mode) < 0)
 		return -1;
-	if (a->text.len == 0)
-		return 0;
-	if (text_parse(a) < 0)
-		return -1;
-	if (a->count > 0)
-		qsort(a->entries, a->count, sizeof(*a->entries), entry_compare);
-	for (size_t i = 1; i < a->count && a->entries[i].named; i++)
-		if (strcmp(a->entries[i].name, a->entries[i - 1].name) == 0)
-			a->entries[i].problem = "the name stands above already, and that alias "
-						"counts; remove one of the two";
-	return 0;
+	return text_parse(a) < 0 ? -1 : index_make(a);
 }
 
 static void
@@ -200,6 +224,7 @@ aliases_free(struct aliases *a)
 {
 	free(a->path);
 	free(a->entries);
+	free(a->index);
 	buf_free(&a->text);
 	tdestroy(a->includes, include_free);
 	*a = (struct aliases){ .path = NULL };
@@ -208,21 +233,9 @@ aliases_free(struct aliases *a)
 struct alias *
 aliases_find(struct aliases *a, const char *name)
 {
-	size_t low = 0, high = a->count;
+	size_t place = a->index == NULL ? 0 : *index_find(a, name);
 
-	/* the first that is not before the name: a duplicate comes behind it */
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct alias *e = &a->entries[middle];
-
-		if (e->named && strcmp(e->name, name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == a->count || !a->entries[low].named || strcmp(a->entries[low].name, name) != 0)
-		return NULL;
-	return &a->entries[low];
+	return place == 0 ? NULL : &a->entries[place - 1];
 }
 
 static int

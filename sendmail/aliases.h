@@ -3,7 +3,7 @@
  *
  * An entry that is wrong spoils only itself.  Its targets are judged when it is
  * used, so that a file of 100,000 aliases costs a submission no more than reading
- * and sorting it.
+ * it and gathering the names.
  */
 #ifndef SENDMAIL_ALIASES_H
 #define SENDMAIL_ALIASES_H
@@ -51,8 +51,10 @@ struct aliases {
 	char *path;
 	uid_t owner;
 	struct buf text;
-	struct alias *entries; /* those that are named, by name and line; then the others */
+	struct alias *entries; /* in the order of the file */
 	size_t count, size;
+	size_t *index; /* a hash table of places in entries, plus 1 */
+	size_t index_size;
 	void *includes; /* tsearch(3) */
 };
 

@@ -246,10 +246,10 @@ search_step(struct check *c, size_t at)
 }
 
 static void
-ways_check(struct check *c, struct alias **order, size_t count)
+ways_check(struct check *c)
 {
-	for (size_t i = 0; i < count; i++) {
-		size_t start = (size_t)(order[i] - c->aliases->entries), at = start;
+	for (size_t start = 0; start < c->aliases->count; start++) {
+		size_t at = start;
 
 		if (c->nodes[start].state != NEW)
 			continue;
@@ -259,14 +259,6 @@ ways_check(struct check *c, struct alias **order, size_t count)
 		while (c->nodes[start].state != CLOSED)
 			at = search_step(c, at);
 	}
-}
-
-static int
-order_compare(const void *a, const void *b)
-{
-	const struct alias *x = *(struct alias *const *)a, *y = *(struct alias *const *)b;
-
-	return x->line < y->line ? -1 : x->line > y->line;
 }
 
 int
@@ -279,23 +271,16 @@ aliases_check(struct aliases *a, const struct settings *s, const struct identity
 		.report = function,
 		.context = context,
 		.nodes = calloc(a->count + 1, sizeof(*c.nodes)) };
-	struct alias **order = calloc(a->count + 1, sizeof(struct alias *));
 
 	*good = 0;
-	c.failed = c.nodes == NULL || order == NULL;
-	if (!c.failed) {
-		for (size_t i = 0; i < a->count; i++)
-			order[i] = &a->entries[i];
-		qsort(order, a->count, sizeof(struct alias *), order_compare);
-		for (size_t i = 0; i < a->count && !c.failed; i++)
-			*good += entry_check(&c, order[i]);
-		if (!c.failed)
-			ways_check(&c, order, a->count);
-	}
+	c.failed = c.nodes == NULL;
+	for (size_t i = 0; i < a->count && !c.failed; i++)
+		*good += entry_check(&c, &a->entries[i]);
+	if (!c.failed)
+		ways_check(&c);
 	*errors = c.errors;
 	free(c.nodes);
 	free(c.references);
-	free(order);
 	errno = ENOMEM;
 	return c.failed ? -1 : 0;
 }

@@ -26,8 +26,8 @@ note_target(void *context, const struct target *t)
 	return 0;
 }
 
-/* "NAME@LINE: TARGETS" of each entry that can be found, by name; "~" and the line of
- * each that cannot, or that is not the first. */
+/* "NAME@LINE: TARGETS" of each entry; "~" and the line of one that cannot be found, or is
+ * not the first of its name. */
 static void
 describe(const char *text, char result[static 2000])
 {
@@ -92,7 +92,7 @@ entries_of_every_form_are_read(void **state)
 		{ "\xef\xbb\xbf"
 		  "a: b",
 		    "a@1: b!" },
-		{ "b: x\n\n# y\na: z\n", "a@4: z!; b@1: x!" },
+		{ "b: x\n\n# y\na: z\n", "b@1: x!; a@4: z!" },
 		{ "a: b, c@d,e", "a@1: b! | c@d | e!" },
 		{ "a: b,\n c", "a@1: b! | c!" },
 		{ "a:\n\tb,\n\tc", "a@1: b! | c!" },
@@ -173,20 +173,20 @@ static void
 a_bad_entry_spoils_only_itself(void **state)
 {
 	static const struct row rows[] = {
-		{ "joe\nb: c", "b@2: c!; ~1" },
-		{ "joe\n continues\nb: c", "b@3: c!; ~1" },
-		{ "joe,\nb\nc: d", "c@3: d!; ~1; ~2" },
-		{ " begins: with a blank\nb: c", "b@2: c!; ~1" },
-		{ "a@b: c\nb: c", "b@2: c!; ~1" },
+		{ "joe\nb: c", "~1; b@2: c!" },
+		{ "joe\n continues\nb: c", "~1; b@3: c!" },
+		{ "joe,\nb\nc: d", "~1; ~2; c@3: d!" },
+		{ " begins: with a blank\nb: c", "~1; b@2: c!" },
+		{ "a@b: c\nb: c", "~1; b@2: c!" },
 		{ "\"a@b\": c", "~1" },
-		{ "a b: c\nb: c", "b@2: c!; ~1" },
-		{ "\"a: c\nb: c", "b@2: c!; ~1" },
-		{ "\"\": c\nb: c", "b@2: c!; ~1" },
-		{ "\"a\"b: c\nb: c", "b@2: c!; ~1" },
-		{ ": c\nb: c", "b@2: c!; ~1" },
+		{ "a b: c\nb: c", "~1; b@2: c!" },
+		{ "\"a: c\nb: c", "~1; b@2: c!" },
+		{ "\"\": c\nb: c", "~1; b@2: c!" },
+		{ "\"a\"b: c\nb: c", "~1; b@2: c!" },
+		{ ": c\nb: c", "~1; b@2: c!" },
 		{ "a,b: c", "~1" },
 		{ "a\x01: c", "~1" },
-		{ "a: x\na: y\nb: z\nA: w", "a@1: x!; ~2; ~4; b@3: z!" },
+		{ "a: x\na: y\nb: z\nA: w", "a@1: x!; ~2; b@3: z!; ~4" },
 		{ "default: x\n*: y", "default@1: x!; ~2" },
 	};
 
