@@ -161,6 +161,7 @@ signals_ready(struct relayd *r, struct watch *w)
 		default:
 			if (r->stop_at == 0) {
 				log_info("stopping");
+				notify_stopping(&r->notify);
 				r->stop_at = clock_boot() + STOP_PATIENCE;
 				sessions_stop(r);
 			}
@@ -243,8 +244,11 @@ turn(struct relayd *r)
 		r->dead = w->next_dead;
 		free(w);
 	}
-	if (r->reload)
+	if (r->reload) {
+		notify_reloading(&r->notify);
 		reload(r);
+		notify_ready(&r->notify);
+	}
 	queue_expire(r);
 	queue_commit(r);
 	/* only whoever got nothing to do is idle */
@@ -337,6 +341,7 @@ run(struct relayd *r, bool to_stderr)
 		return EX_TEMPFAIL;
 	if (!to_stderr)
 		log_to_syslog("relayd");
+	notify_ready(&r->notify);
 	log_info("started: %zu messages in %s, %zu smarthosts", r->index.count, r->spool.directory,
 	    r->smarthost_count);
 	if (r->smarthost_count == 0)
@@ -379,6 +384,7 @@ main(int argc, char **argv)
 		fputs(usage, stderr);
 		return EX_USAGE;
 	}
+	notify_init(&r.notify);
 	r.started = clock_boot();
 	r.next_unlink = INT64_MAX;
 	if (settings_load(&r.settings, path) < 0)

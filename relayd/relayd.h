@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/notify.h"
 #include "base/settings.h"
 #include "relayd/heap.h"
 #include "relayd/ipc.h"
@@ -84,6 +85,8 @@ struct relayd {
 	int64_t last_flush;  /* by an ordinary user */
 	int64_t stop_at;     /* CLOCK_BOOTTIME when patience ends; 0: running */
 	bool reload;         /* SIGHUP came */
+
+	struct notify_socket notify; /* the service manager's */
 };
 
 /* Adds fd to the loop; 0 or -1 with errno. */
