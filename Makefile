@@ -11,6 +11,10 @@ BINDIR = $(PREFIX)/bin
 # where programs have looked for sendmail since before there was a PREFIX
 LIBDIR = /usr/lib
 MANDIR = $(PREFIX)/share/man
+DOCDIR = $(PREFIX)/share/doc/postbag
+UNITDIR = $(PREFIX)/lib/systemd/system
+SYSUSERSDIR = $(PREFIX)/lib/sysusers.d
+TMPFILESDIR = $(PREFIX)/lib/tmpfiles.d
 
 CC = gcc
 OPTIMISE = -O2 -g
@@ -38,8 +42,10 @@ ALL_LDFLAGS = $(LINK_HARDENING) $(LDFLAGS)
 
 SESSION_LIBS = -lgnutls -lgsasl -lidn2 -lseccomp
 
-MANUAL_PATHS = -e 's|/etc/postbag|$(SYSCONFDIR)/postbag|g' -e 's|/var/spool/postbag|$(SPOOLDIR)|g' \
-	-e 's|/run/postbag|$(RUNDIR)|g' -e 's|/usr/local/libexec/postbag|$(LIBEXECDIR)|g'
+# what the scripts of install and uninstall are told
+INSTALL_VARIABLES = DESTDIR SBINDIR BINDIR LIBDIR LIBEXECDIR SYSCONFDIR SPOOLDIR RUNDIR \
+	MANDIR DOCDIR UNITDIR SYSUSERSDIR TMPFILESDIR BUILD FORCE PURGE
+INSTALL_ENVIRONMENT = $(foreach name,$(INSTALL_VARIABLES),$(name)='$($(name))')
 
 # A room is a folder; a program is its room with the rooms that it may know.
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out $(2),$(wildcard $(1)/*.c)))
@@ -61,7 +67,7 @@ PROGRAMS = $(BUILD)/sendmail $(BUILD)/relayd $(BUILD)/relayd-session $(BUILD)/sp
 TEST_PROGRAMS = $(BUILD)/tests/smarthost $(BUILD)/tests/testca \
 	$(BUILD)/tests/floor $(BUILD)/tests/pairs
 
-.PHONY: all deps demo check bench fuzz install clean help tests-build unit-build FORCE
+.PHONY: all deps demo check bench fuzz install uninstall clean help tests-build unit-build FORCE
 .SECONDARY:
 
 all: $(PROGRAMS)
@@ -73,7 +79,9 @@ help:
 	@echo 'make check        run all tests; SANITIZE=1: with the sanitizers'
 	@echo 'make fuzz         run the fuzzers, SECONDS=600 each'
 	@echo 'make bench        measure submission, delivery and the idle daemon'
-	@echo 'make install      DESTDIR, PREFIX, SYSCONFDIR, SPOOLDIR, RUNDIR, LIBEXECDIR'
+	@echo 'make install      with DESTDIR: files only; PREFIX, SBINDIR, BINDIR, LIBEXECDIR, SYSCONFDIR,'
+	@echo '                  SPOOLDIR, RUNDIR, MANDIR, DOCDIR, UNITDIR; FORCE=1: replaces another MTA'
+	@echo 'make uninstall    keeps configuration and mail; PURGE=1: removes user and group, too'
 
 $(BUILD)/sendmail: $(SENDMAIL) $(SPOOL) $(BASE)
 $(BUILD)/spoolctl: $(BUILD)/obj/spool/spoolctl.o $(SPOOL) $(BASE)
@@ -133,27 +141,12 @@ FORCE:
 
 -include $(shell find $(BUILD)/obj build/fuzz/obj -name '*.d' 2>/dev/null)
 
-# Only files and links: a package, or the administrator, makes user and spool.
-# The manual and the programs state the directories that were chosen here.
+# As root a host that can send mail, see dist/install.sh; with DESTDIR, or not as
+# root, only files and links.  Give uninstall the same directories.
 install: all
-	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)' \
-		'$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(SYSCONFDIR)/postbag' '$(DESTDIR)$(SPOOLDIR)' \
-		'$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(MANDIR)/man5' '$(DESTDIR)$(MANDIR)/man8'
-	chmod 0711 '$(DESTDIR)$(SPOOLDIR)'
-	install -m 0755 $(BUILD)/sendmail $(BUILD)/relayd $(BUILD)/spoolctl '$(DESTDIR)$(SBINDIR)'
-	install -m 0755 $(BUILD)/relayd-session '$(DESTDIR)$(LIBEXECDIR)'
-	ln -sf '$(SBINDIR)/sendmail' '$(DESTDIR)$(BINDIR)/mailq'
-	ln -sf '$(SBINDIR)/sendmail' '$(DESTDIR)$(BINDIR)/newaliases'
-	@link='$(DESTDIR)$(LIBDIR)/sendmail'; \
-	if [ -e "$$link" ] && [ "$$(readlink "$$link")" != '$(SBINDIR)/sendmail' ]; then \
-		echo "$$link belongs to something else, and is left alone"; \
-	else \
-		ln -sf '$(SBINDIR)/sendmail' "$$link"; \
-	fi
-	install -m 0644 dist/examples/*.conf '$(DESTDIR)$(SYSCONFDIR)/postbag'
-	for page in man/*.[158]; do \
-		sed $(MANUAL_PATHS) "$$page" > '$(DESTDIR)$(MANDIR)'/man"$${page##*.}/$${page##*/}" || exit 1; \
-	done
+	@$(INSTALL_ENVIRONMENT) dist/install.sh
+uninstall:
+	@$(INSTALL_ENVIRONMENT) dist/uninstall.sh
 
 deps:
 	@tests/deps build

@@ -91,12 +91,35 @@ def test_every_setting_is_documented():
 @pytest.mark.skipif(BUILD != TOP / "build", reason="installs what make builds without further variables")
 def test_make_install_puts_everything_below_destdir(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    built = {name: (BUILD / name).stat().st_mtime_ns for name in ("sendmail", "relayd", "relayd-session", "spoolctl")}
     done = subprocess.run(["make", "install", f"DESTDIR={tmp_path}", "SYSCONFDIR=/etc"], cwd=TOP, env=environment,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert built == {name: (BUILD / name).stat().st_mtime_ns for name in built}  # nothing is built again
     for name in ("sbin/sendmail", "sbin/relayd", "sbin/spoolctl", "libexec/postbag/relayd-session",
-                 "share/man/man8/relayd.8", "share/man/man5/postbag.conf.5", "share/man/man1/mailq.1"):
+                 "share/man/man8/relayd.8", "share/man/man5/postbag.conf.5", "share/man/man1/mailq.1",
+                 "share/doc/postbag/examples/server.conf", "lib/systemd/system/relayd.service",
+                 "lib/systemd/system/postbag-smtp.socket", "lib/systemd/system/postbag-smtp@.service",
+                 "lib/sysusers.d/postbag.conf", "lib/tmpfiles.d/postbag.conf"):
         assert (tmp_path / "usr/local" / name).is_file(), name
-    for link in ("usr/local/bin/mailq", "usr/local/bin/newaliases", "usr/lib/sendmail"):
+    for link in ("usr/local/bin/mailq", "usr/local/bin/newaliases", "usr/lib/sendmail", "usr/sbin/sendmail", "usr/bin/mailq"):
         assert os.readlink(tmp_path / link) == "/usr/local/sbin/sendmail"
     assert (tmp_path / "var/spool/postbag").stat().st_mode & 0o777 == 0o711
+
+
+@pytest.mark.parametrize("example", sorted((TOP / "dist/examples").glob("*.conf")), ids=lambda p: p.name)
+def test_example_is_a_correct_configuration(example):
+    done = subprocess.run([BUILD / "relayd", "-n", "-C", example], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+
+
+@pytest.mark.parametrize("example", ["laptop.conf", "server.conf", "container.conf"])
+def test_example_in_the_manual_is_the_one_that_is_installed(example):
+    """Its settings, that is: comments may differ."""
+    def settings(text):
+        lines = (re.sub(r"(^|\s)#.*", "", line).split() for line in text.splitlines())
+        return [line for line in lines if line]
+
+    page = (TOP / "man/postbag.conf.5").read_text()
+    shown = re.search(rf"^\.Pa {example} :\n\.Bd -literal\n(.*?)^\.Ed$", page, re.M | re.S)[1]
+    assert settings(shown) == settings((TOP / "dist/examples" / example).read_text())

@@ -1,0 +1,129 @@
+# host.sh: what install.sh and uninstall.sh share; sourced by them, never run.
+#
+# make passes the directories: DESTDIR SBINDIR BINDIR LIBDIR LIBEXECDIR SYSCONFDIR
+# SPOOLDIR RUNDIR MANDIR DOCDIR UNITDIR SYSUSERSDIR TMPFILESDIR; BUILD; FORCE, PURGE.
+#
+# The manifest names what is installed on this host, one thing a line, so that the
+# next installation and the removal know what is ours:
+#     file CRC OCTETS PATH        (the first two as cksum(1) prints them)
+#     link PATH                   to SBINDIR/sendmail
+#     directory PATH              that was not there before
+
+umask 022
+ACCOUNT=postbag
+MANIFEST=$LIBEXECDIR/manifest
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
+
+say() { printf '%s\n' "$*"; }
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Into the running system, by root; otherwise only files are put somewhere.
+HOST=
+[ -n "$DESTDIR" ] || [ "$(id -u)" != 0 ] || HOST=yes
+on_host() { [ -n "$HOST" ]; }
+
+is_there() { [ -e "$1" ] || [ -L "$1" ]; }
+
+is_listed() { # LINE
+	[ -f "$MANIFEST" ] && grep -qxF -e "$1" "$MANIFEST"
+}
+
+# A link is ours if it leads to our program; a file, if we put it there and nobody
+# has changed it since.
+link_is_ours() { [ -L "$1" ] && [ "$(readlink "$1")" = "$SBINDIR/sendmail" ]; }
+file_is_ours() {
+	[ -f "$1" ] && [ ! -L "$1" ] && is_listed "file $(cksum <"$1") $1"
+}
+
+# ---- the account -------------------------------------------------------------
+
+# In the words of "id" and /etc/group, because getent(1) is not everywhere.
+group_exists() {
+	if have getent; then
+		getent group "$ACCOUNT" >/dev/null
+	else
+		grep -q "^$ACCOUNT:" /etc/group
+	fi
+}
+user_exists() { id -u "$ACCOUNT" >/dev/null 2>&1; }
+
+# Why the account that is there cannot be used; nothing if all is well.
+account_problem() {
+	user_exists || return 0
+	if [ "$(id -u "$ACCOUNT")" = 0 ]; then
+		say "the user $ACCOUNT is root by another name"
+	elif [ "$(id -gn "$ACCOUNT")" != "$ACCOUNT" ]; then
+		say "the user $ACCOUNT exists, and $ACCOUNT is not its primary group"
+	fi
+}
+
+account_make_by_hand() {
+	shell=/bin/false
+	for nologin in /usr/sbin/nologin /sbin/nologin; do
+		[ ! -x "$nologin" ] || shell=$nologin
+	done
+	if have useradd && have groupadd; then
+		group_exists || groupadd --system "$ACCOUNT" || return 1
+		user_exists || useradd --system --gid "$ACCOUNT" --no-create-home \
+			--home-dir /nonexistent --shell "$shell" --comment 'postbag mail queue' "$ACCOUNT"
+	elif have adduser && have addgroup; then # busybox
+		group_exists || addgroup -S "$ACCOUNT" || return 1
+		user_exists || adduser -S -D -H -h /nonexistent -s "$shell" -G "$ACCOUNT" \
+			-g 'postbag mail queue' "$ACCOUNT"
+	else
+		return 1
+	fi
+}
+
+account_make() { # SYSUSERS-FILE
+	if have systemd-sysusers && systemd-sysusers "$1"; then
+		:
+	else
+		account_make_by_hand || :
+	fi
+	if ! user_exists || ! group_exists || [ -n "$(account_problem)" ]; then
+		die "nothing is installed: cannot create user and group $ACCOUNT; create them, then try again"
+	fi
+}
+
+account_remove() {
+	if user_exists; then
+		if have userdel; then userdel "$ACCOUNT"; else deluser "$ACCOUNT"; fi
+	fi
+	# some take the group with the user
+	if group_exists; then
+		if have groupdel; then groupdel "$ACCOUNT"; else delgroup "$ACCOUNT"; fi
+	fi
+}
+
+# ---- the manifest --------------------------------------------------------------
+
+# Removes what an older manifest lists and a newer one does not; with /dev/null as
+# the newer one: everything.  What has been changed or replaced since stays.
+remove_listed() { # OLDER NEWER
+	while read -r kind rest; do
+		case $kind in
+		file)
+			path=${rest#* }
+			path=${path#* }
+			if ! is_there "$path" || sed 's/^file [0-9]* [0-9]* //' "$2" | grep -qxF -e "$path"; then
+				:
+			elif file_is_ours "$path"; then
+				rm -f "$path"
+			else
+				say "$path has been changed since it was installed, and stays"
+			fi
+			;;
+		link)
+			if ! grep -qxF -e "link $rest" "$2" && link_is_ours "$rest"; then
+				rm -f "$rest"
+			fi
+			;;
+		esac
+	done <"$1"
+}
