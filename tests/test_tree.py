@@ -113,7 +113,7 @@ def test_example_is_a_correct_configuration(example):
     assert done.returncode == 0 and done.stderr == "", done.stderr
 
 
-@pytest.mark.parametrize("example", ["laptop.conf", "server.conf", "container.conf"])
+@pytest.mark.parametrize("example", sorted(p.name for p in (TOP / "dist/examples").glob("*.conf")))
 def test_example_in_the_manual_is_the_one_that_is_installed(example):
     """Its settings, that is: comments may differ."""
     def settings(text):
