@@ -5,7 +5,7 @@
 #
 # The manifest names what is installed on this host, one thing a line, so that the
 # next installation and the removal know what is ours:
-#     file CRC OCTETS PATH        (the first two as cksum(1) prints them)
+#     file SHA-256 PATH
 #     link PATH                   to SBINDIR/sendmail
 #     directory PATH              that was not there before
 
@@ -22,6 +22,11 @@ die() {
 }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# Without one of these, what is ours could not be told from what is not.
+for tool in cmp cut readlink sed sha256sum; do
+	have $tool || die "nothing is done: the command $tool is missing"
+done
+
 # Into the running system, by root; otherwise only files are put somewhere.
 HOST=
 [ -n "$DESTDIR" ] || [ "$(id -u)" != 0 ] || HOST=yes
@@ -33,11 +38,13 @@ is_listed() { # LINE
 	[ -f "$MANIFEST" ] && grep -qxF -e "$1" "$MANIFEST"
 }
 
+check_value() { sha256sum <"$1" | cut -d ' ' -f 1; }
+
 # A link is ours if it leads to our program; a file, if we put it there and nobody
 # has changed it since.
 link_is_ours() { [ -L "$1" ] && [ "$(readlink "$1")" = "$SBINDIR/sendmail" ]; }
 file_is_ours() {
-	[ -f "$1" ] && [ ! -L "$1" ] && is_listed "file $(cksum <"$1") $1"
+	[ -f "$1" ] && [ ! -L "$1" ] && is_listed "file $(check_value "$1") $1"
 }
 
 # ---- the account -------------------------------------------------------------
@@ -91,14 +98,16 @@ account_make() { # SYSUSERS-FILE
 	fi
 }
 
+# 0 if neither is there any more.
 account_remove() {
-	if user_exists; then
-		if have userdel; then userdel "$ACCOUNT"; else deluser "$ACCOUNT"; fi
-	fi
+	for remover in userdel deluser; do
+		! user_exists || ! have $remover || $remover "$ACCOUNT" || :
+	done
 	# some take the group with the user
-	if group_exists; then
-		if have groupdel; then groupdel "$ACCOUNT"; else delgroup "$ACCOUNT"; fi
-	fi
+	for remover in groupdel delgroup; do
+		! group_exists || ! have $remover || $remover "$ACCOUNT" || :
+	done
+	! user_exists && ! group_exists
 }
 
 # ---- the manifest --------------------------------------------------------------
@@ -110,8 +119,7 @@ remove_listed() { # OLDER NEWER
 		case $kind in
 		file)
 			path=${rest#* }
-			path=${path#* }
-			if ! is_there "$path" || sed 's/^file [0-9]* [0-9]* //' "$2" | grep -qxF -e "$path"; then
+			if ! is_there "$path" || sed 's/^file [0-9a-f]* //' "$2" | grep -qxF -e "$path"; then
 				:
 			elif file_is_ours "$path"; then
 				rm -f "$path"

@@ -153,6 +153,12 @@ link_leads_to_us() {
 	ours=$(readlink -f "$SBINDIR/sendmail") && [ -L "$1" ] && [ "$(readlink -f "$1")" = "$ours" ]
 }
 
+check_sources() {
+	while IFS=$TAB read -r mode source target; do
+		[ -r "$source" ] || die "nothing is installed: $source is not there; run make first"
+	done <"$PLAN"
+}
+
 all_targets() {
 	cut -f 3 "$PLAN"
 	cat "$LINKS"
@@ -195,6 +201,7 @@ check_conflicts() {
 }
 
 check() {
+	check_sources
 	check_directories
 	[ -z "$DESTDIR" ] || return 0 # whoever fills it knows what is in it
 	check_conflicts
@@ -208,7 +215,7 @@ check() {
 
 manifest_write() {
 	while IFS=$TAB read -r mode source target; do
-		say "file $(cksum <"$source") $target"
+		say "file $(check_value "$source") $target"
 	done <"$PLAN" >"$STAGE/manifest"
 	sed 's/^/link /' "$LINKS" >>"$STAGE/manifest"
 	{

@@ -73,7 +73,7 @@ elif [ "$spool" = stays ]; then
 elif ! on_host || { ! user_exists && ! group_exists; }; then
 	:
 elif [ "$PURGE" = 1 ]; then
-	account_remove
+	account_remove || die "everything else is removed, but user and group $ACCOUNT cannot be"
 	say "User and group $ACCOUNT are removed."
 else
 	say "User and group $ACCOUNT stay.  If nothing else is theirs: userdel $ACCOUNT; groupdel $ACCOUNT"
