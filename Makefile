@@ -12,6 +12,7 @@ BINDIR = $(PREFIX)/bin
 LIBDIR = /usr/lib
 MANDIR = $(PREFIX)/share/man
 DOCDIR = $(PREFIX)/share/doc/postbag
+COMPLETIONDIR = $(PREFIX)/share/bash-completion/completions
 UNITDIR = $(PREFIX)/lib/systemd/system
 SYSUSERSDIR = $(PREFIX)/lib/sysusers.d
 TMPFILESDIR = $(PREFIX)/lib/tmpfiles.d
@@ -44,7 +45,7 @@ SESSION_LIBS = -lgnutls -lgsasl -lidn2 -lseccomp
 
 # what the scripts of install and uninstall are told
 INSTALL_VARIABLES = DESTDIR SBINDIR BINDIR LIBDIR LIBEXECDIR SYSCONFDIR SPOOLDIR RUNDIR \
-	MANDIR DOCDIR UNITDIR SYSUSERSDIR TMPFILESDIR BUILD FORCE PURGE
+	MANDIR DOCDIR COMPLETIONDIR UNITDIR SYSUSERSDIR TMPFILESDIR BUILD FORCE PURGE
 INSTALL_ENVIRONMENT = $(foreach name,$(INSTALL_VARIABLES),$(name)='$($(name))')
 
 # A room is a folder; a program is its room with the rooms that it may know.

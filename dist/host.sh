@@ -1,7 +1,8 @@
 # host.sh: what install.sh and uninstall.sh share; sourced by them, never run.
 #
 # make passes the directories: DESTDIR SBINDIR BINDIR LIBDIR LIBEXECDIR SYSCONFDIR
-# SPOOLDIR RUNDIR MANDIR DOCDIR UNITDIR SYSUSERSDIR TMPFILESDIR; BUILD; FORCE, PURGE.
+# SPOOLDIR RUNDIR MANDIR DOCDIR COMPLETIONDIR UNITDIR SYSUSERSDIR TMPFILESDIR; BUILD;
+# FORCE, PURGE.
 #
 # The manifest names what is installed on this host, one thing a line, so that the
 # next installation and the removal know what is ours:

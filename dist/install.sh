@@ -92,6 +92,7 @@ plan_all() {
 	for example in dist/examples/*.conf; do
 		plan 0644 "$example" "$DOCDIR/examples/${example##*/}"
 	done
+	plan 0644 dist/completions/spoolctl.bash "$COMPLETIONDIR/spoolctl"
 	plan_text dist/sysusers.d/postbag.conf "$SYSUSERSDIR"
 	plan_text dist/tmpfiles.d/postbag.conf "$TMPFILESDIR"
 	if wants_units; then

@@ -100,7 +100,7 @@ def test_make_install_puts_everything_below_destdir(tmp_path):
                  "share/man/man8/relayd.8", "share/man/man5/postbag.conf.5", "share/man/man1/mailq.1",
                  "share/doc/postbag/examples/server.conf", "lib/systemd/system/relayd.service",
                  "lib/systemd/system/postbag-smtp.socket", "lib/systemd/system/postbag-smtp@.service",
-                 "lib/sysusers.d/postbag.conf", "lib/tmpfiles.d/postbag.conf"):
+                 "share/bash-completion/completions/spoolctl", "lib/sysusers.d/postbag.conf", "lib/tmpfiles.d/postbag.conf"):
         assert (tmp_path / "usr/local" / name).is_file(), name
     for link in ("usr/local/bin/mailq", "usr/local/bin/newaliases", "usr/lib/sendmail", "usr/sbin/sendmail", "usr/bin/mailq"):
         assert os.readlink(tmp_path / link) == "/usr/local/sbin/sendmail"
