@@ -79,6 +79,26 @@ entry_new(struct aliases *a)
 	return &a->entries[a->count++];
 }
 
+/* A line that is no alias.  If it is one without its colon, mail for the name must not
+ * go where the name alone would send it. */
+static void
+entry_refuse(struct alias *e, char *s, size_t len, size_t name_len)
+{
+	if (*s == ' ' || *s == '\t') {
+		e->problem = "a line that begins with a blank continues an alias, and there is "
+			     "none above";
+		return;
+	}
+	e->problem = "it must be NAME: TARGET, ...; a line that continues an alias begins with "
+		     "a blank";
+	if (name_len == 0 || name_len > len || memchr(s, ':', len) != NULL ||
+	    name_check(s, name_len) != NULL)
+		return;
+	e->problem = "the colon behind the name is missing; a line that continues an alias "
+		     "begins with a blank";
+	e->named = true;
+}
+
 static struct alias *
 entry_begin(struct aliases *a, char *s, size_t len, unsigned line)
 {
@@ -91,18 +111,16 @@ entry_begin(struct aliases *a, char *s, size_t len, unsigned line)
 	e->name = s;
 	e->line = line;
 	e->targets = s + len;
-	if (!name_scan(s, len, &name)) {
-		e->problem = *s == ' ' || *s == '\t'
-				 ? "a line that begins with a blank continues an alias, and there "
-				   "is none above"
-				 : "it must be NAME: TARGET, ...; a line that continues an alias "
-				   "begins with a blank";
-		return e;
+	if (name_scan(s, len, &name)) {
+		e->problem = name_check(s, name.len);
+		e->named = e->problem == NULL;
+		e->targets = s + name.colon + 1;
+		e->len = len - name.colon - 1;
+	} else {
+		entry_refuse(e, s, len, name.len);
+		if (!e->named)
+			return e;
 	}
-	e->problem = name_check(s, name.len);
-	e->named = e->problem == NULL;
-	e->targets = s + name.colon + 1;
-	e->len = len - name.colon - 1;
 	if (e->named && local_name(s, name.len, plain))
 		memcpy(s, plain, strlen(plain) + 1);
 	else
@@ -138,14 +156,14 @@ text_parse(struct aliases *a)
 			blanks++;
 		if (blanks == len) {
 			/* an empty line, or a comment */
-		} else if (e != NULL && (blanks > 0 || (e->named && ends_in_comma(e) &&
+		} else if (e != NULL && (blanks > 0 || (e->problem == NULL && ends_in_comma(e) &&
 							   !name_scan(s, len, &name)))) {
 			e->len = (size_t)(line_end - e->targets);
 		} else if ((e = entry_begin(a, s, len, line)) == NULL) {
 			return -1;
 		}
 		if (lf != NULL)
-			*lf = e != NULL && !e->named ? '\0' : '\n';
+			*lf = e != NULL && e->problem != NULL ? '\0' : '\n';
 		s = line_end + 1;
 	}
 	return 0;
@@ -173,6 +191,19 @@ index_find(const struct aliases *a, const char *name)
 	return &a->index[at];
 }
 
+static void
+index_add(struct aliases *a, size_t entry)
+{
+	struct alias *e = &a->entries[entry];
+	size_t *place = index_find(a, e->name);
+
+	if (*place == 0)
+		*place = entry + 1;
+	else if (e->problem == NULL)
+		e->problem = "the name stands above already, and that alias counts; remove one "
+			     "of the two";
+}
+
 static int
 index_make(struct aliases *a)
 {
@@ -181,19 +212,12 @@ index_make(struct aliases *a)
 	a->index = calloc(a->index_size, sizeof(*a->index));
 	if (a->index == NULL)
 		return -1;
-	for (size_t i = 0; i < a->count; i++) {
-		struct alias *e = &a->entries[i];
-		size_t *place;
-
-		if (!e->named)
-			continue;
-		place = index_find(a, e->name);
-		if (*place == 0)
-			*place = i + 1;
-		else
-			e->problem = "the name stands above already, and that alias counts; "
-				     "remove one of the two";
-	}
+	for (size_t i = 0; i < a->count; i++)
+		if (a->entries[i].named && a->entries[i].problem == NULL)
+			index_add(a, i);
+	for (size_t i = 0; i < a->count; i++)
+		if (a->entries[i].named && a->entries[i].problem != NULL)
+			index_add(a, i);
 	return 0;
 }
 

@@ -34,7 +34,7 @@ struct alias {
 	size_t len;
 	unsigned line;
 	bool named;          /* it can be found */
-	const char *problem; /* a constant: what is wrong with the name; else NULL */
+	const char *problem; /* a constant: why there are no targets; else NULL */
 	struct visit visit;
 };
 
@@ -62,7 +62,8 @@ struct aliases {
 int aliases_read(struct aliases *a, const char *path);
 void aliases_free(struct aliases *a);
 
-/* The first entry of that name (as local_name() makes it), or NULL. */
+/* The first entry of that name (as local_name() makes it), or NULL.  It may have a
+ * problem, and then no other of that name is better. */
 struct alias *aliases_find(struct aliases *a, const char *name);
 
 /* The file of that path; NULL without memory. */

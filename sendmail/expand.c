@@ -227,7 +227,9 @@ alias_expand(struct expansion *x, struct alias *alias, unsigned depth)
 		return 0;
 	alias->visit = (struct visit){ .pass = x->pass, .active = true };
 	r = targets_parse(alias->targets, alias->len, alias->line, false, target_expand, &f);
-	if (r == 0 && f.targets == 0)
+	if (alias->problem != NULL)
+		r = target_refuse(&f, alias->line, alias->problem, "");
+	else if (r == 0 && f.targets == 0)
 		r = target_refuse(&f, alias->line, "there is no target behind the colon", "");
 	alias->visit.active = false;
 	return r;

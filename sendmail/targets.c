@@ -61,12 +61,20 @@ plain_find(const char *s, size_t len, const char *stop)
 	return len;
 }
 
+/* To the comma or, whatever is open there, to the line end. */
 static size_t
 element_length(const char *s, size_t len, bool by_line)
 {
-	const char *lf = by_line ? memchr(s, '\n', len) : NULL;
+	struct walk w = { .comment = 0 };
+	size_t i = 0;
 
-	return plain_find(s, lf == NULL ? len : (size_t)(lf - s), ",");
+	for (; i < len && !(by_line && s[i] == '\n'); i++) {
+		if (s[i] == '\\' && i + 1 < len && !(by_line && s[i + 1] == '\n'))
+			i++;
+		else if (walk_plain(&w, s[i]) && s[i] == ',')
+			break;
+	}
+	return i;
 }
 
 /* The content of an element that is one quotation as a whole, or the element. */

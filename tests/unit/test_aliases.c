@@ -320,7 +320,7 @@ everything_wrong_is_reported_in_the_order_of_the_file(void **state)
 	assert_reported(&h, 1,
 	    "/aliases:2: joe@example.org: the name of an alias has no @ and no domain; write "
 	    "the local part alone\n"
-	    "/aliases:3: no colon: it must be NAME: TARGET, ...; a line that continues an alias "
+	    "/aliases:3: no: the colon behind the name is missing; a line that continues an alias "
 	    "begins with a blank\n"
 	    "/aliases:4: empty: there is no target behind the colon; name an address, or remove "
 	    "the alias\n"

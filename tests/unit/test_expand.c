@@ -287,6 +287,11 @@ what_cannot_be_used_goes_to_local_mail_to(void **state)
 		{ "r: a b", "r", "ops@prov.example" },
 		{ "r: :include:/nonexistent", "r", "ops@prov.example" },
 		{ "r: :fail: gone", "r", "ops@prov.example" },
+		{ "r x@y.z", "r", "ops@prov.example" },
+		{ "x: y@z.w\nr", "r", "ops@prov.example" },
+		{ "\"r s\" x@y.z\n", "\"r s\"", "ops@prov.example" },
+		{ "r x@y.z\nr: g@y.z\nr w@y.z", "r", "g@y.z" },
+		{ "x: r,\nr |cat\nr", "x", "ops@prov.example ops@prov.example" },
 	};
 
 	(void)state;
@@ -307,6 +312,11 @@ without_local_mail_to_it_is_refused(void **state)
 		    "65 /aliases:2: s: files are not supported: /dev/null; correct the alias, or "
 		    "set local_mail_to" },
 		{ "r: s\ns: /dev/null", "x", "x@dom.example" },
+		{ "x: y@z.w\nr x@y.z", "r",
+		    "65 /aliases:2: r: the colon behind the name is missing; a line that continues "
+		    "an "
+		    "alias begins with a blank; correct the alias, or set local_mail_to" },
+		{ "a r: x@y.z", "a", "a@dom.example" },
 	};
 
 	(void)state;
@@ -363,6 +373,32 @@ lists_are_included(void **state)
 	alias_host_write(&h, "empty", "\n# a@b.c\n,\n");
 	alias_host_write(&h, "self", ":include:DIR/self\n");
 	check_host(&h, rows, COUNT(rows), false);
+	alias_host_fini(&h);
+}
+
+static void
+a_list_may_be_one_long_line(void **state)
+{
+	struct alias_host h;
+	struct buf finals = BUF_INIT(64 << 20);
+	const struct address all = { .text = "all", .bare = true };
+	struct expansion x;
+	char path[100];
+	FILE *file;
+
+	(void)state;
+	alias_host_init(&h, "all: :include:DIR/list");
+	snprintf(path, sizeof(path), "%s/list", h.directory);
+	file = fopen(path, "w");
+	for (unsigned i = 0; i < 60000; i++)
+		fprintf(file, "somebody%u@organisation.example,", i);
+	fclose(file);
+	assert_int_equal(chmod(path, 0644), 0);
+	expand_init(&x, &h.settings, &h.identity);
+	assert_int_equal(expand_address(&x, &all, take, &finals), 0);
+	assert_int_equal(x.given, 60000);
+	expand_fini(&x);
+	buf_free(&finals);
 	alias_host_fini(&h);
 }
 
@@ -512,6 +548,7 @@ main(void)
 		cmocka_unit_test(without_local_mail_to_it_is_refused),
 		cmocka_unit_test(the_warning_names_place_name_and_target),
 		cmocka_unit_test(lists_are_included),
+		cmocka_unit_test(a_list_may_be_one_long_line),
 		cmocka_unit_test(a_list_that_others_can_change_is_not_trusted),
 		cmocka_unit_test(lists_are_included_ten_deep_at_most),
 		cmocka_unit_test(a_file_that_cannot_be_read_is_a_temporary_failure),
