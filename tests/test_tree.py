@@ -97,7 +97,7 @@ def test_make_install_puts_everything_below_destdir(tmp_path):
     assert done.returncode == 0, done.stderr
     assert built == {name: (BUILD / name).stat().st_mtime_ns for name in built}  # nothing is built again
     for name in ("sbin/sendmail", "sbin/relayd", "sbin/spoolctl", "libexec/postbag/relayd-session",
-                 "share/man/man8/relayd.8", "share/man/man5/postbag.conf.5", "share/man/man1/mailq.1",
+                 "share/man/man8/relayd.8", "share/man/man5/aliases.5", "share/man/man5/postbag.conf.5", "share/man/man1/mailq.1",
                  "share/doc/postbag/examples/server.conf", "lib/systemd/system/relayd.service",
                  "lib/systemd/system/postbag-smtp.socket", "lib/systemd/system/postbag-smtp@.service",
                  "share/bash-completion/completions/spoolctl", "lib/sysusers.d/postbag.conf", "lib/tmpfiles.d/postbag.conf"):
