@@ -62,6 +62,12 @@ log_to_syslog(const char *ident)
 	log_to_sink(sink_syslog, NULL);
 }
 
+bool
+log_is_syslog(void)
+{
+	return output.sink == sink_syslog;
+}
+
 void
 log_to_sink(log_sink *sink, void *context)
 {

@@ -19,6 +19,7 @@ typedef void log_sink(void *context, enum log_level level, const char *line);
 void log_to_stderr(const char *ident);
 /* Lines go to syslog, facility mail; to stderr when there is no /dev/log. */
 void log_to_syslog(const char *ident);
+bool log_is_syslog(void);
 /* Lines go to a function of the caller's. */
 void log_to_sink(log_sink *sink, void *context);
 

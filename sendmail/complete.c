@@ -1,8 +1,8 @@
 /*
  * Fields are copied as they are, but for the addresses of this host: one that is
- * mapped is replaced, the place behind a bare local part gains "@domain", and another
- * domain that means this host gives way to it.  A field whose addresses cannot be
- * parsed is not touched: repairing it is guessing.
+ * mapped is replaced, the place behind a bare local part gains "@domain", and a domain
+ * that has no dot and so means nothing elsewhere gives way to it.  A field whose addresses cannot
+ * be parsed is not touched: repairing it is guessing.
  */
 #include "sendmail/complete.h"
 
@@ -53,7 +53,7 @@ address_complete(void *context, const struct address *a)
 {
 	struct places *p = context;
 	const struct completion *c = p->completion;
-	const char *mapped = NULL, *domain = c->identity->domain;
+	const char *mapped = NULL, *domain = local_domain(c->identity, a);
 	char name[LOCAL_NAME_SIZE];
 
 	if (!local_is(c->settings, c->identity, a))
@@ -97,12 +97,18 @@ addresses_add(
 	return buf_append(b, value + places.copied, len - places.copied);
 }
 
+/* RFC 5321 section 4.4 */
 static void
 received_add(const struct completion *c, const char *date, struct buf *b)
 {
-	buf_addf(b, "Received: by %s (postbag, from uid %lu)\r\n\tid %.*s; %s\r\n",
-	    c->identity->hostname, (unsigned long)c->identity->uid, QUEUE_ID_LEN, c->queue_id,
-	    date);
+	buf_add_string(b, "Received: ");
+	if (c->from_host != NULL)
+		buf_addf(b, "from %s\r\n\t", c->from_host);
+	buf_addf(b, "by %s (postbag, from uid %lu)\r\n\t", c->identity->hostname,
+	    (unsigned long)c->identity->uid);
+	if (c->protocol != NULL)
+		buf_addf(b, "with %s ", c->protocol);
+	buf_addf(b, "id %.*s; %s\r\n", QUEUE_ID_LEN, c->queue_id, date);
 }
 
 static void

@@ -15,6 +15,8 @@ struct completion {
 	const struct identity *identity;
 	const struct envelope *envelope;
 	const char *full_name; /* for a From that is missing; NULL: the account's */
+	const char *from_host; /* whom it came from, "NAME (ADDRESS)"; NULL: this host */
+	const char *protocol;  /* RFC 3848, as ESMTP; or NULL */
 	const char *queue_id;  /* QUEUE_ID_LEN characters */
 };
 

@@ -24,8 +24,7 @@ struct frame {
 	size_t targets; /* found so far */
 };
 
-static int name_expand(
-    struct expansion *x, const struct frame *from, const char *part, size_t len, bool escaped);
+static int name_expand(struct expansion *x, const struct frame *from, const struct address *a);
 
 void
 expand_init(struct expansion *x, const struct settings *settings, const struct identity *identity)
@@ -113,7 +112,7 @@ give(struct expansion *x, const struct frame *from, const char *address)
 /* A name that no alias stands for (any more). */
 static int
 name_give(
-    struct expansion *x, const struct frame *from, const char *part, size_t len, const char *mapped)
+    struct expansion *x, const struct frame *from, const struct address *a, const char *mapped)
 {
 	struct buf whole = BUF_INIT(1024);
 	int result;
@@ -122,8 +121,8 @@ name_give(
 		mapped = x->settings->local_mail_to;
 	if (mapped != NULL)
 		return give(x, from, mapped);
-	buf_append(&whole, part, len);
-	buf_addf(&whole, "@%s", x->identity->domain);
+	buf_append(&whole, a->text, local_part_length(a));
+	buf_addf(&whole, "@%s", local_domain(x->identity, a));
 	result = whole.failed ? memory_fail(x) : give(x, from, whole.data);
 	buf_free(&whole);
 	return result;
@@ -184,8 +183,7 @@ target_expand(void *context, const struct target *t)
 	}
 	if (!local_is(x->settings, x->identity, &t->address))
 		return give(x, f, t->address.text);
-	return name_expand(
-	    x, f, t->address.text, local_part_length(&t->address), t->address.escaped);
+	return name_expand(x, f, &t->address);
 }
 
 static int
@@ -236,19 +234,18 @@ alias_expand(struct expansion *x, struct alias *alias, unsigned depth)
 }
 
 static int
-name_expand(
-    struct expansion *x, const struct frame *from, const char *part, size_t len, bool escaped)
+name_expand(struct expansion *x, const struct frame *from, const struct address *a)
 {
 	unsigned depth = from == NULL ? 1 : from->depth + 1;
 	char name[LOCAL_NAME_SIZE];
 	struct alias *alias;
 	const char *mapped;
 
-	if (!local_name(part, len, name))
+	if (!local_name(a->text, local_part_length(a), name))
 		name[0] = '\0';
 	mapped = local_map(x->settings, name);
-	if (escaped || x->no_aliases)
-		return name_give(x, from, part, len, mapped);
+	if (a->escaped || x->no_aliases)
+		return name_give(x, from, a, mapped);
 	if (expand_load(x) < 0)
 		return -1;
 	alias = aliases_find(&x->aliases, name);
@@ -257,19 +254,19 @@ name_expand(
 		if (alias != from->alias &&
 		    name_stop(from, name, "the aliases lead in a circle, back to") < 0)
 			return -1;
-		return name_give(x, from, part, len, mapped);
+		return name_give(x, from, a, mapped);
 	}
 	if (alias != NULL) {
 		if (depth <= ALIASES_DEPTH_MAX || alias->visit.pass == x->pass)
 			return alias_expand(x, alias, depth);
 		if (name_stop(from, name, "the aliases lead too deep, to") < 0)
 			return -1;
-		return name_give(x, from, part, len, mapped);
+		return name_give(x, from, a, mapped);
 	}
 	if (mapped == NULL && (alias = aliases_find(&x->aliases, "default")) != NULL &&
 	    !alias->visit.active && depth <= ALIASES_DEPTH_MAX)
 		return alias_expand(x, alias, depth);
-	return name_give(x, from, part, len, mapped);
+	return name_give(x, from, a, mapped);
 }
 
 const char *
@@ -277,7 +274,7 @@ expand_check(const struct expansion *x, const struct address *a, struct buf *who
 {
 	if (local_is(x->settings, x->identity, a)) {
 		buf_append(whole, a->text, local_part_length(a));
-		buf_addf(whole, "@%s", x->identity->domain);
+		buf_addf(whole, "@%s", local_domain(x->identity, a));
 	} else {
 		buf_add_string(whole, a->text);
 	}
@@ -295,5 +292,5 @@ expand_address(
 	buf_reset(&x->error);
 	if (!local_is(x->settings, x->identity, a))
 		return give(x, NULL, a->text);
-	return name_expand(x, NULL, a->text, local_part_length(a), a->escaped);
+	return name_expand(x, NULL, a);
 }

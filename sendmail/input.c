@@ -5,6 +5,8 @@
 #include "sendmail/input.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +28,24 @@ input_fini(struct input *in)
 	in->chunk = NULL;
 }
 
+/* Waits until there is something to read; -1 with ETIMEDOUT. */
+static int
+readable_wait(const struct input *in)
+{
+	struct pollfd p = { .fd = in->fd, .events = POLLIN };
+	uint64_t ms = in->timeout / 1000;
+	int n;
+
+	if (in->timeout == 0)
+		return 0;
+	do
+		n = poll(&p, 1, ms > INT_MAX ? INT_MAX : (int)ms);
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		errno = ETIMEDOUT;
+	return n > 0 ? 0 : -1;
+}
+
 /* Moves what is left to the front and reads on.  1; 0 at the end; -1. */
 static int
 fill(struct input *in)
@@ -35,7 +55,9 @@ fill(struct input *in)
 	memmove(in->chunk, in->chunk + in->at, in->len - in->at);
 	in->len -= in->at;
 	in->at = 0;
-	n = file_read(in->fd, in->chunk + in->len, CHUNK - in->len);
+	n = readable_wait(in);
+	if (n == 0)
+		n = file_read(in->fd, in->chunk + in->len, CHUNK - in->len);
 	if (n < 0) {
 		in->failed = true;
 		in->error = errno;

@@ -8,10 +8,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct input {
 	int fd;
 	bool ignore_dots;
+	uint64_t timeout; /* for each read, microseconds; 0: none */
 	bool whole_lines; /* a piece ends within a line only if the chunk is full */
 	bool within_line; /* the last piece did not end its line */
 	bool ended;       /* the end of the file, or the dot */

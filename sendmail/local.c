@@ -8,6 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* as some distributions name a host that has no name */
+#define LOCALDOMAIN "localhost.localdomain"
+
 size_t
 local_part_length(const struct address *a)
 {
@@ -25,12 +28,24 @@ local_is(const struct settings *s, const struct identity *id, const struct addre
 	if (a->bare)
 		return true;
 	domain++;
-	if (strcasecmp(domain, "localhost") == 0 || strcasecmp(domain, id->hostname) == 0)
+	if (strcasecmp(domain, "localhost") == 0 || strcasecmp(domain, LOCALDOMAIN) == 0)
+		return true;
+	/* a host that is named as the domain of its mail: not all of that is its own */
+	if (strcasecmp(domain, id->hostname) == 0 &&
+	    (s->domain == NULL || strcasecmp(s->domain, id->hostname) != 0))
 		return true;
 	for (size_t i = 0; i < s->local_domain_count; i++)
 		if (strcasecmp(domain, s->local_domains[i]) == 0)
 			return true;
 	return false;
+}
+
+const char *
+local_domain(const struct identity *id, const struct address *a)
+{
+	const char *own = a->bare ? "" : a->text + local_part_length(a) + 1;
+
+	return strchr(own, '.') != NULL && strcasecmp(own, LOCALDOMAIN) != 0 ? own : id->domain;
 }
 
 bool

@@ -14,9 +14,13 @@
 
 #define LOCAL_NAME_SIZE 256
 
-/* Without a domain, or @localhost, @ the host's name, @ one of local_domains.  The
- * setting `domain` alone makes nothing local. */
+/* Without a domain, or @localhost[.localdomain], @ the host's name, @ one of local_domains.  What
+ * the setting `domain` names is local only if local_domains names it, too. */
 bool local_is(const struct settings *s, const struct identity *id, const struct address *a);
+
+/* The domain that makes an address of this host one of the network: its own, if that
+ * has a dot, else the host's `domain`. */
+const char *local_domain(const struct identity *id, const struct address *a);
 
 /* How many octets of a->text are its local part. */
 size_t local_part_length(const struct address *a);

@@ -16,9 +16,12 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/settings.h"
 #include "sendmail/options.h"
 #include "sendmail/submit.h"
+#include "sendmail/verify.h"
+#include "spool/control.h"
 #include "spool/request.h"
 
 #define TZ_MAX 64
@@ -52,19 +55,6 @@ environment_clear(void)
 		setenv("TZ", kept, 1);
 }
 
-/* This version has no use for set-id rights: whoever installs it with some must not
- * lend them to every caller. */
-static int
-privilege_drop(void)
-{
-	uid_t uid = getuid();
-	gid_t gid = getgid();
-
-	if (geteuid() == uid && getegid() == gid)
-		return 0;
-	return setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0 ? -1 : 0;
-}
-
 static int
 request(const struct settings *s, const char *line, const char *what)
 {
@@ -78,16 +68,29 @@ request(const struct settings *s, const char *line, const char *what)
 }
 
 static int
-flush(const struct settings *s)
+flush(const struct settings *s, const struct options *o)
 {
+	char line[CONTROL_REQUEST_MAX];
+
 	/* without relayd the queue goes out when it starts */
-	return request(s, "retry all", "sendmail");
+	if (o->select == 0)
+		return request(s, "retry all", "sendmail");
+	snprintf(line, sizeof(line), "select %c %s%s", o->select, o->select_not ? "!" : "",
+	    o->select_text);
+	return request(s, line, "sendmail");
 }
 
 static int
 version(void)
 {
 	puts("postbag " POSTBAG_VERSION);
+	return 0;
+}
+
+static int
+note(const char *what)
+{
+	fprintf(stderr, "sendmail: %s\n", what);
 	return 0;
 }
 
@@ -137,7 +140,13 @@ with_settings(const struct options *o)
 		code = request(&s, "list", "mailq");
 		break;
 	case MODE_FLUSH:
-		code = flush(&s);
+		code = flush(&s, o);
+		break;
+	case MODE_ALIASES:
+		code = newaliases_run(&s);
+		break;
+	case MODE_VERIFY:
+		code = verify_run(&s, o);
 		break;
 	case MODE_CHECK:
 		code = check(path, good);
@@ -154,9 +163,10 @@ with_settings(const struct options *o)
 int
 main(int argc, char **argv)
 {
+	struct rights rights;
 	struct options o;
 
-	if (privilege_drop() < 0 || file_fill_standard() < 0)
+	if (rights_init(&rights) < 0 || file_fill_standard() < 0)
 		return EX_TEMPFAIL;
 	environment_clear();
 	signal(SIGPIPE, SIG_IGN);
@@ -165,21 +175,32 @@ main(int argc, char **argv)
 		fprintf(stderr, "sendmail: %s\n", o.error);
 		return EX_USAGE;
 	}
+	/* a caller's own configuration has no business with the host's spool */
+	if (o.config != NULL || o.mode != MODE_DELIVER)
+		rights_drop(&rights);
+	o.rights = &rights;
+	if (access("/dev/log", W_OK) == 0)
+		log_to_syslog(*o.log_tag != '\0' ? o.log_tag : "sendmail");
+	else
+		log_to_stderr("sendmail");
 	switch (o.mode) {
 	case MODE_VERSION:
 		return version();
 	case MODE_HELP:
 		fputs(options_usage, stdout);
 		return 0;
-	case MODE_ALIASES:
-		fputs("newaliases: this version has no aliases; nothing to do\n", stderr);
-		return 0;
 	case MODE_NOTE:
-		fprintf(stderr, "sendmail: %s\n", o.note);
-		return 0;
-	case MODE_REFUSED:
-		fprintf(stderr, "sendmail: %s\n", o.note);
+		return note(o.note);
+	case MODE_SMTP:
+		fputs(
+		    "sendmail: SMTP on standard input is not to be had in this version\n", stderr);
 		return EX_USAGE;
+	case MODE_DELIVER:
+		/* of other agents it is a command about the queue; with recipients it is
+		 * a message, and that must not be lost */
+		if (o.quarantine && o.recipient_count == 0 && !o.from_header)
+			return note("there is no quarantine; spoolctl acts on single messages");
+		return with_settings(&o);
 	default:
 		return with_settings(&o);
 	}

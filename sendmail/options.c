@@ -7,24 +7,29 @@
  */
 #include "sendmail/options.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/number.h"
 #include "base/text.h"
+#include "sendmail/options_parser.h"
+
+#define SELECT_MAX 200 /* octets; it goes into a request to relayd */
 
 const char options_usage[] =
     "usage: sendmail [-it] [-f SENDER] [-F NAME] [-C FILE] [--] [RECIPIENT ...]  < MESSAGE\n"
+    "       sendmail -bs\n"
+    "       sendmail -bv ADDRESS ...\n"
     "       sendmail -bp | -q | -bi\n"
     "sendmail(8) describes all options.\n";
 
 enum kind { NONE, ARGUMENT, ATTACHED };
 
-typedef int option_function(struct options *o, char letter, const char *value);
-
-static option_function set_body, set_mode, set_string, set_flag, set_notify, set_option, set_ret,
-    set_queue, set_envid, set_debug, set_long, refuse, ignore;
+static option_function set_body, set_mode, set_string, set_flag, set_notify, set_ret, set_queue,
+    set_envid, set_debug, set_hops, set_tag, set_protocol, refuse, ignore;
 
 /* clang-format off */
 static const struct option {
@@ -40,23 +45,23 @@ static const struct option {
 	{ 'D', ARGUMENT, ignore },     /* debug log */
 	{ 'd', ATTACHED, set_debug },
 	{ 'E', ATTACHED, ignore },     /* Sony NEWS */
-	{ 'e', ARGUMENT, ignore },     /* error mode: errors are printed */
+	{ 'e', ARGUMENT, options_set_errors },
 	{ 'F', ARGUMENT, set_string },
 	{ 'f', ARGUMENT, set_string },
 	{ 'G', NONE, ignore },         /* gateway submission */
-	{ 'h', ARGUMENT, ignore },     /* hop count */
+	{ 'h', ARGUMENT, set_hops },
 	{ 'I', NONE, set_flag },
 	{ 'i', NONE, set_flag },
 	{ 'J', ATTACHED, ignore },     /* Sony NEWS */
-	{ 'L', ARGUMENT, ignore },     /* log tag */
+	{ 'L', ARGUMENT, set_tag },
 	{ 'M', ARGUMENT, ignore },     /* macro */
 	{ 'm', NONE, ignore },         /* me too */
 	{ 'N', ARGUMENT, set_notify },
-	{ 'n', NONE, ignore },         /* no aliases */
-	{ 'O', ARGUMENT, set_long },
-	{ 'o', ARGUMENT, set_option },
-	{ 'p', ARGUMENT, ignore },     /* received protocol */
-	{ 'Q', ATTACHED, ignore },     /* quarantine */
+	{ 'n', NONE, set_flag },
+	{ 'O', ARGUMENT, options_set_long },
+	{ 'o', ARGUMENT, options_set_option },
+	{ 'p', ARGUMENT, set_protocol },
+	{ 'Q', ATTACHED, set_flag },
 	{ 'q', ATTACHED, set_queue },
 	{ 'R', ARGUMENT, set_ret },
 	{ 'r', ARGUMENT, set_string },
@@ -66,7 +71,7 @@ static const struct option {
 	{ 't', NONE, set_flag },
 	{ 'U', NONE, ignore },         /* SMTPUTF8: used when something needs it */
 	{ 'V', ARGUMENT, set_envid },
-	{ 'v', NONE, ignore },         /* verbose */
+	{ 'v', NONE, set_flag },
 	{ 'X', ARGUMENT, refuse },     /* traffic log */
 	{ 'x', NONE, ignore },         /* AIX */
 	{ 'z', ARGUMENT, ignore },
@@ -90,15 +95,15 @@ static const struct {
 	{ 'P', MODE_NOTE, "mailq lists and counts the queue" },
 	{ 'p', MODE_LIST, NULL },
 	{ 'q', MODE_DELIVER, NULL },
-	{ 'S', MODE_REFUSED, "SMTP on standard input is not to be had in this version" },
-	{ 's', MODE_REFUSED, "SMTP on standard input is not to be had in this version" },
+	{ 'S', MODE_SMTP, NULL },
+	{ 's', MODE_SMTP, NULL },
 	{ 't', MODE_NOTE, "there are no rules to test" },
 	{ 'V', MODE_VERSION, NULL },
-	{ 'v', MODE_REFUSED, "addresses cannot be verified in this version" },
+	{ 'v', MODE_VERIFY, NULL },
 };
 
-__attribute__((format(printf, 2, 3))) static int
-fail(struct options *o, const char *fmt, ...)
+int
+options_fail(struct options *o, const char *fmt, ...)
 {
 	char raw[sizeof(o->error)];
 	va_list ap;
@@ -123,19 +128,77 @@ static int
 refuse(struct options *o, char letter, const char *value)
 {
 	(void)value;
-	return fail(o, "option -%c: no log is written on request of a caller", letter);
+	return options_fail(o, "option -%c: no log is written on request of a caller", letter);
 }
 
 static int
 set_flag(struct options *o, char letter, const char *value)
 {
 	(void)value;
-	if (letter == 'i')
+	switch (letter) {
+	case 'i':
 		o->ignore_dots = true;
-	else if (letter == 't')
+		break;
+	case 't':
 		o->from_header = true;
-	else
+		break;
+	case 'n':
+		o->no_aliases = true;
+		break;
+	case 'v':
+		o->verbose = true;
+		break;
+	case 'Q':
+		o->quarantine = true;
+		break;
+	default:
 		o->mode = MODE_ALIASES;
+		break;
+	}
+	return 0;
+}
+
+static int
+set_hops(struct options *o, char letter, const char *value)
+{
+	uint64_t n;
+
+	(void)letter;
+	if (number_parse(value, 0, 1000, &n) < 0)
+		return options_fail(o, "option -h: must be a number of hops, 0 to 1000");
+	o->hops = (unsigned)n;
+	return 0;
+}
+
+/* What goes into a log line or a Received field: letters, digits and a few others. */
+static void
+word_copy(char *dst, size_t size, const char *value)
+{
+	size_t n = 0;
+
+	for (; *value != '\0' && n + 1 < size; value++)
+		if (isalnum((unsigned char)*value) || strchr("-._/", *value) != NULL)
+			dst[n++] = *value;
+	dst[n] = '\0';
+}
+
+static int
+set_tag(struct options *o, char letter, const char *value)
+{
+	(void)letter;
+	word_copy(o->log_tag, sizeof(o->log_tag), value);
+	return 0;
+}
+
+/* "PROTOCOL" or "PROTOCOL:HOST" */
+static int
+set_protocol(struct options *o, char letter, const char *value)
+{
+	char protocol[sizeof(o->protocol)];
+
+	(void)letter;
+	snprintf(protocol, sizeof(protocol), "%.*s", (int)strcspn(value, ":"), value);
+	word_copy(o->protocol, sizeof(o->protocol), protocol);
 	return 0;
 }
 
@@ -174,7 +237,7 @@ set_mode(struct options *o, char letter, const char *value)
 			return 0;
 		}
 	}
-	return fail(o, "option -b: unknown mode \"%.20s\"", value);
+	return options_fail(o, "option -b: unknown mode \"%.20s\"", value);
 }
 
 static int
@@ -186,15 +249,38 @@ set_debug(struct options *o, char letter, const char *value)
 	return 0;
 }
 
-/* -q, -q30m, -qRhost …: whatever is due goes out. */
+/*
+ * -q, -q30m, -qf, -qp … flush: whatever waits is due now.  -qI, -qR and -qS choose by
+ * queue ID, recipient and sender, with ! those that do not match; -qQ chooses the
+ * quarantined, of which there are none.
+ */
 static int
 set_queue(struct options *o, char letter, const char *value)
 {
+	bool not = *value == '!';
+	char kind = value[not ? 1 : 0];
+
 	(void)letter;
-	(void)value;
 	/* "-bd -q30m" starts a daemon of other agents, and is not a flush */
-	if (o->mode != MODE_NOTE)
-		o->mode = MODE_FLUSH;
+	if (o->mode == MODE_NOTE)
+		return 0;
+	o->mode = MODE_FLUSH;
+	if (kind == 'Q') {
+		o->mode = MODE_NOTE;
+		o->note = "there is no quarantine; spoolctl acts on single messages";
+	} else if (kind != '\0' && strchr("IRS", kind) != NULL) {
+		o->select = kind;
+		o->select_not = not ;
+		o->select_text = value + 1 + not ;
+		if (*o->select_text == '\0' || strlen(o->select_text) > SELECT_MAX ||
+		    strpbrk(o->select_text, "\r\n") != NULL)
+			return options_fail(o,
+			    "option -q%c: must be followed by a text of 1 to %d "
+			    "characters without line end",
+			    kind, SELECT_MAX);
+	} else if (not ) {
+		return options_fail(o, "option -q!: must be followed by I, R or S");
+	}
 	return 0;
 }
 
@@ -216,7 +302,7 @@ set_notify(struct options *o, char letter, const char *value)
 		       (strncasecmp(value, words[i].word, n) != 0 || words[i].word[n] != '\0'))
 			i++;
 		if (i == 4)
-			return fail(
+			return options_fail(
 			    o, "option -N: must be never, or a list of success, failure, delay");
 		notify |= words[i].bit;
 		if (value[n] == '\0')
@@ -224,7 +310,7 @@ set_notify(struct options *o, char letter, const char *value)
 		value += n + 1;
 	}
 	if ((notify & NOTIFY_NEVER) != 0 && notify != NOTIFY_NEVER)
-		return fail(o, "option -N: never excludes the others");
+		return options_fail(o, "option -N: never excludes the others");
 	o->notify = notify;
 	return 0;
 }
@@ -238,7 +324,7 @@ set_ret(struct options *o, char letter, const char *value)
 	else if (strcasecmp(value, "hdrs") == 0)
 		o->ret = RET_HDRS;
 	else
-		return fail(o, "option -R: must be full or hdrs");
+		return options_fail(o, "option -R: must be full or hdrs");
 	return 0;
 }
 
@@ -253,43 +339,9 @@ set_envid(struct options *o, char letter, const char *value)
 	r = envelope_set_envid(&e, value);
 	envelope_free(&e);
 	if (r < 0)
-		return fail(
+		return options_fail(
 		    o, "option -V: must be 1 to 100 printable characters (xtext, RFC 3461)");
 	o->envid = value;
-	return 0;
-}
-
-/* As sendmail 8 reads a switch: nothing, true and yes turn it on. */
-static bool
-is_true(const char *value)
-{
-	return *value == '\0' || strchr("tTyY", *value) != NULL;
-}
-
-/* -o with its one-letter options. */
-static int
-set_option(struct options *o, char letter, const char *value)
-{
-	(void)letter;
-	switch (value[0]) {
-	case 'i':
-		o->ignore_dots = is_true(value + 1);
-		return 0;
-	case 'Q':
-		return fail(o, "option -oQ: the queue is where postbag.conf says");
-	default:
-		return 0;
-	}
-}
-
-static int
-set_long(struct options *o, char letter, const char *value)
-{
-	(void)letter;
-	if (strncasecmp(value, "QueueDirectory", 14) == 0)
-		return fail(o, "option -OQueueDirectory: the queue is where postbag.conf says");
-	if (strncasecmp(value, "IgnoreDots", 10) == 0)
-		o->ignore_dots = is_true(value + 10 + strspn(value + 10, " ="));
 	return 0;
 }
 
@@ -311,7 +363,8 @@ word_parse(struct options *o, const char *word, char **argv, int argc, int *next
 		const char *value = s + 1;
 
 		if (option == NULL)
-			return fail(o, "invalid option -- '%c'", *s >= 33 && *s < 127 ? *s : '?');
+			return options_fail(
+			    o, "invalid option -- '%c'", *s >= 33 && *s < 127 ? *s : '?');
 		if (option->kind == NONE) {
 			if (option->function(o, *s, "") < 0)
 				return -1;
@@ -319,7 +372,7 @@ word_parse(struct options *o, const char *word, char **argv, int argc, int *next
 		}
 		if (option->kind == ARGUMENT && *value == '\0') {
 			if (*next >= argc)
-				return fail(o, "option requires an argument -- '%c'", *s);
+				return options_fail(o, "option requires an argument -- '%c'", *s);
 			value = argv[(*next)++];
 		}
 		return option->function(o, *s, value);
@@ -335,7 +388,7 @@ long_parse(struct options *o, const char *word)
 	else if (strcmp(word, "--version") == 0)
 		o->mode = MODE_VERSION;
 	else
-		return fail(o, "unknown option %.40s", word);
+		return options_fail(o, "unknown option %.40s", word);
 	return 0;
 }
 
@@ -360,7 +413,7 @@ options_parse(struct options *o, int argc, char **argv)
 
 	*o = (struct options){ .mode = MODE_DELIVER };
 	if (argc < 1)
-		return fail(o, "called without its own name");
+		return options_fail(o, "called without its own name");
 	name_apply(o, argv[0]);
 	while (i < argc) {
 		char *word = argv[i++];
@@ -371,7 +424,7 @@ options_parse(struct options *o, int argc, char **argv)
 		else if (strcmp(word, "-tls-on-connect") == 0)
 			continue; /* another agent's, and no bundle of letters */
 		else if (word[1] == '\0')
-			r = fail(o, "a recipient that begins with - must stand behind --");
+			r = options_fail(o, "a recipient that begins with - must stand behind --");
 		else if (strcmp(word, "--") == 0)
 			only_addresses = true;
 		else if (word[1] == '-')

@@ -14,13 +14,17 @@
 #include "sendmail/address.h"
 #include "sendmail/local.h"
 
+/* ENVELOPE_RECIPIENTS_MAX addresses of ENVELOPE_ADDRESS_MAX octets */
+#define FINALS_OCTETS_MAX (17 << 20)
+
 void
-recipients_init(struct recipients *r, struct envelope *e, const struct options *o,
-    const struct settings *s, const struct identity *id)
+recipients_init(
+    struct recipients *r, struct envelope *e, const struct settings *s, const struct identity *id)
 {
-	*r = (struct recipients){
-		.envelope = e, .options = o, .error = BUF_INIT(8192), .code = EX_DATAERR
-	};
+	*r = (struct recipients){ .envelope = e,
+		.finals = BUF_INIT(FINALS_OCTETS_MAX),
+		.error = BUF_INIT(8192),
+		.code = EX_DATAERR };
 	expand_init(&r->expansion, s, id);
 }
 
@@ -29,6 +33,7 @@ recipients_fini(struct recipients *r)
 {
 	expand_fini(&r->expansion);
 	address_set_free(&r->seen);
+	buf_free(&r->finals);
 	buf_free(&r->error);
 }
 
@@ -53,28 +58,32 @@ memory_fail(struct recipients *r)
 }
 
 static int
-final_add(void *context, const char *address)
+final_gather(void *context, const char *address)
 {
 	struct recipients *r = context;
-	int new = address_set_add(&r->seen, address);
 
-	if (new == 0)
-		return 0;
-	if (new > 0 && envelope_add_recipient(r->envelope, address, r->options->notify, NULL) == 0)
-		return 0;
-	if (new > 0 && errno == ENOBUFS)
-		return fail(r, NULL, "there are more than 65536 recipients; send it in parts");
-	return memory_fail(r);
+	return buf_append(&r->finals, address, strlen(address) + 1);
 }
 
-/* Why the expansion failed; nothing if final_add() ended it and has said so. */
+/* What one recipient has led to, now that all of it is known. */
 static int
-expansion_fail(struct recipients *r, const char *address)
+finals_add(struct recipients *r)
 {
-	if (r->expansion.error.len == 0)
-		return -1;
-	r->code = r->expansion.code;
-	return fail(r, address, r->expansion.error.data);
+	const char *end = buf_string(&r->finals) + r->finals.len;
+
+	for (const char *f = buf_string(&r->finals); f < end; f += strlen(f) + 1) {
+		int new = address_set_add(&r->seen, f);
+
+		if (new == 0)
+			continue;
+		if (new > 0 && envelope_add_recipient(r->envelope, f, r->notify, r->orcpt) == 0)
+			continue;
+		if (new > 0 && errno == ENOBUFS)
+			return fail(
+			    r, NULL, "there are more than 65536 recipients; send it in parts");
+		return memory_fail(r);
+	}
+	return 0;
 }
 
 static int
@@ -85,11 +94,15 @@ recipient_add(void *context, const struct address *a)
 	const char *wrong = expand_check(&r->expansion, a, &whole);
 
 	buf_free(&whole);
+	buf_reset(&r->finals);
 	if (wrong != NULL)
 		return fail(r, a->text, wrong);
-	if (expand_address(&r->expansion, a, final_add, r) < 0)
-		return expansion_fail(r, a->text);
-	return 0;
+	if (expand_address(&r->expansion, a, final_gather, r) == 0)
+		return finals_add(r);
+	if (r->expansion.error.len == 0)
+		return memory_fail(r);
+	r->code = r->expansion.code;
+	return fail(r, a->text, r->expansion.error.data);
 }
 
 static int
@@ -112,19 +125,50 @@ list_add(struct recipients *r, const char *source, const char *text, size_t len)
 }
 
 int
-recipients_from_arguments(struct recipients *r)
+recipients_from_arguments(struct recipients *r, char *const *list, size_t count)
 {
-	for (size_t i = 0; i < r->options->recipient_count; i++) {
-		const char *text = r->options->recipients[i];
-
+	for (size_t i = 0; i < count; i++) {
 		r->source = "recipient";
 		/* a header folds its lines; an argument has one */
-		if (strpbrk(text, "\r\n") != NULL)
-			return fail(r, text, "it contains a line break");
-		if (list_add(r, "recipient", text, strlen(text)) < 0)
+		if (strpbrk(list[i], "\r\n") != NULL)
+			return fail(r, list[i], "it contains a line break");
+		if (list_add(r, "recipient", list[i], strlen(list[i])) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+struct only_one {
+	struct recipients *r;
+	unsigned count;
+};
+
+static int
+only_one_count(void *context, const struct address *a)
+{
+	struct only_one *one = context;
+
+	(void)a;
+	return one->count++ == 0 ? 0 : fail(one->r, NULL, "it must be one address");
+}
+
+int
+recipients_add(struct recipients *r, const char *address)
+{
+	struct only_one one = { .r = r };
+	const char *error;
+
+	/* one that failed may have left aliases half followed */
+	expand_begin(&r->expansion);
+	buf_reset(&r->expansion.error);
+	buf_reset(&r->error);
+	r->code = EX_DATAERR;
+	r->source = "recipient";
+	if (address_list_parse(address, strlen(address), only_one_count, &one, &error) < 0)
+		return error == NULL ? -1 : fail(r, address, error);
+	if (one.count == 0)
+		return fail(r, address, "it is no address");
+	return list_add(r, "recipient", address, strlen(address));
 }
 
 int
@@ -154,9 +198,9 @@ recipients_from_header(struct recipients *r, const struct header *h)
 struct sender {
 	struct recipients *r;
 	struct buf address;
-	struct buf local; /* its local part, if it is of this host */
+	struct buf local; /* as it was given, if it is of this host */
 	struct buf bounce_to;
-	bool escaped;
+	bool bare, escaped;
 	unsigned count;
 };
 
@@ -175,9 +219,10 @@ sender_take(void *context, const struct address *a)
 		return fail(s->r, a->text, wrong);
 	if (!local_is(x->settings, x->identity, a))
 		return 0;
+	s->bare = a->bare;
 	s->escaped = a->escaped;
-	buf_append(&s->local, a->text, local_part_length(a));
-	if (local_name(buf_string(&s->local), s->local.len, name))
+	buf_add_string(&s->local, a->text);
+	if (local_name(a->text, local_part_length(a), name))
 		mapped = local_map(x->settings, name);
 	if (mapped != NULL) {
 		buf_reset(&s->address);
@@ -201,7 +246,7 @@ static int
 bounce_to_set(struct sender *s)
 {
 	struct expansion *x = &s->r->expansion;
-	struct address a = { .bare = true, .escaped = s->escaped };
+	struct address a = { .bare = s->bare, .escaped = s->escaped };
 
 	if (s->local.len == 0)
 		return 0;

@@ -127,7 +127,8 @@ verify_run(const struct settings *s, const struct options *o)
 		fputs("sendmail: cannot look up who asks\n", stderr);
 		return UNDECIDED;
 	}
-	return verify_print(s, &id, false, o->recipients, o->recipient_count, stdout, stderr);
+	return verify_print(
+	    s, &id, o->no_aliases, o->recipients, o->recipient_count, stdout, stderr);
 }
 
 static void

@@ -199,7 +199,7 @@ def test_a_full_name_is_one_short_line(name, host):
 
 WRONG = [["-Z"], ["-f"], ["-bz"], ["-b"], ["-N", "bogus"], ["-N", "never,success"], ["-N", "success\r\nRCPT TO:<x@y>"],
          ["-R", "bogus"], ["-V", "e\nid"], ["-V", ""], ["-V", "x" * 101], ["-oQ/tmp"], ["-OQueueDirectory=/tmp"],
-         ["--frobnicate"], ["-i\x1b"], ["-bs"], ["-bv"], ["-tZ"]]  # fmt: skip
+         ["--frobnicate"], ["-i\x1b"], ["-oez"], ["-odx"], ["-e", "x"], ["-h", "many"], ["-h-1"], ["-qS"], ["-q!x"], ["-tZ"]]  # fmt: skip
 
 
 @pytest.mark.parametrize("options", WRONG, ids=repr)

@@ -33,7 +33,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		CHECK((o.notify & NOTIFY_NEVER) == 0 || o.notify == NOTIFY_NEVER);
 		CHECK(o.envid == NULL || strlen(o.envid) <= ENVELOPE_ENVID_MAX);
-		CHECK((o.mode != MODE_NOTE && o.mode != MODE_REFUSED) || o.note != NULL);
+		CHECK(o.mode != MODE_NOTE || o.note != NULL);
 	}
 	free(text);
 	return 0;

@@ -116,7 +116,7 @@ what_is_local_is_known(void **state)
 		{ "r: x@y.z", "r@localhost.localdomain", "r@localhost.localdomain" },
 		{ "r: x@y.z", "r@[127.0.0.1]", "r@[127.0.0.1]" },
 		{ "", "Joe@localhost", "Joe@dom.example" },
-		{ "", "\"a b\"@host.example", "\"a b\"@dom.example" },
+		{ "", "\"a b\"@host.example", "\"a b\"@host.example" },
 		{ "", "\"a@localhost\"", "\"a@localhost\"@dom.example" },
 	};
 

@@ -17,7 +17,7 @@ envelope_describe(
     struct alias_host *h, const char *sender, const char *recipients, char result[static 4000])
 {
 	char words[1000], *arguments[20];
-	struct options o = { .recipients = arguments, .notify = NOTIFY_FAILURE };
+	size_t count = 0;
 	struct buf b = BUF_INIT(3999);
 	struct recipients r;
 	struct envelope e;
@@ -27,9 +27,11 @@ envelope_describe(
 	snprintf(words, sizeof(words), "%s", recipients);
 	for (char *rest = words, *word; (word = strsep(&rest, " ")) != NULL;)
 		if (*word != '\0')
-			arguments[o.recipient_count++] = word;
-	recipients_init(&r, &e, &o, &h->settings, &h->identity);
-	if (recipients_set_sender(&r, sender) < 0 || recipients_from_arguments(&r) < 0) {
+			arguments[count++] = word;
+	recipients_init(&r, &e, &h->settings, &h->identity);
+	r.notify = NOTIFY_FAILURE;
+	if (recipients_set_sender(&r, sender) < 0 ||
+	    recipients_from_arguments(&r, arguments, count) < 0) {
 		buf_addf(&b, "%d %s", r.code, buf_string(&r.error));
 	} else {
 		buf_addf(&b, "<%s>", e.sender);
@@ -92,7 +94,7 @@ a_local_sender_is_mapped_or_completed(void **state)
 	static const struct row rows[] = {
 		{ "", "joe", "a@b.c", "<joe@dom.example> a@b.c" },
 		{ "", "joe@localhost", "a@b.c", "<joe@dom.example> a@b.c" },
-		{ "", "Joe@Host.Example", "a@b.c", "<Joe@dom.example> a@b.c" },
+		{ "", "Joe@Host.Example", "a@b.c", "<Joe@Host.Example> a@b.c" },
 		{ "", "mapped", "a@b.c", "<m@prov.example> a@b.c" },
 		{ "", "Mapped@localhost", "a@b.c", "<m@prov.example> a@b.c" },
 		{ "", "mapped@dom.example", "a@b.c", "<mapped@dom.example> a@b.c" },
