@@ -113,7 +113,7 @@ what_is_local_is_known(void **state)
 		{ "r: x@y.z", "r@here.EXAMPLE", "x@y.z" },
 		{ "r: x@y.z", "r@dom.example", "r@dom.example" },
 		{ "r: x@y.z", "r@x.here.example", "r@x.here.example" },
-		{ "r: x@y.z", "r@localhost.localdomain", "r@localhost.localdomain" },
+		{ "r: x@y.z", "r@localhost.localdomain", "x@y.z" },
 		{ "r: x@y.z", "r@[127.0.0.1]", "r@[127.0.0.1]" },
 		{ "", "Joe@localhost", "Joe@dom.example" },
 		{ "", "\"a b\"@host.example", "\"a b\"@host.example" },
