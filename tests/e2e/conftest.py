@@ -67,7 +67,7 @@ def smarthost(make_smarthost):
 
 @pytest.fixture(scope="session")
 def unpacked_servers():
-    servers.unpack_servers()
+    servers.unpack("servers")
 
 
 def real_server(kind, workplace, certs):

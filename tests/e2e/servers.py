@@ -18,11 +18,11 @@ from harness import TIMEOUT, TREE, free_port, poll, stop_process, text
 RECIPES = TREE / "tests" / "servers"
 
 
-def unpack_servers():
-    """Downloads and unpacks them, once for all test runs of this user. Skips where that cannot be."""
-    done = subprocess.run([RECIPES / "setup.sh"], capture_output=True, text=True, timeout=600)
+def unpack(what):
+    """Downloads and unpacks "servers" or "clients", once for all test runs of this user. Skips where that cannot be."""
+    done = subprocess.run([RECIPES / "setup.sh", what], capture_output=True, text=True, timeout=600)
     if done.returncode != 0:
-        pytest.skip(f"no servers to test against: {done.stderr.strip()}")
+        pytest.skip(f"no {what} to test with: {done.stderr.strip()}")
 
 
 class Mail(bytes):

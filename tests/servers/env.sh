@@ -1,9 +1,9 @@
-# Sourced by the recipes beside it, never run.
+# Sourced by the recipes beside it and in ../clients, never run.
 #
-# HERE     this folder
-# SERVERS  where the unpacked servers lie. Not in the source tree: a tree is often below a home directory that other users
-#          may not enter, and the servers run as other users. /var/tmp belongs to everybody, so we insist that what we find
-#          there is ours: otherwise somebody else could have laid his own programs ready for us.
+# HERE     the folder of the recipe
+# SERVERS  where the unpacked servers and clients lie. Not in the source tree: a tree is often below a home directory that
+#          other users may not enter, and the servers run as other users. /var/tmp belongs to everybody, so we insist that
+#          what we find there is ours: otherwise somebody else could have laid his own programs ready for us.
 
 HERE=$(cd "$(dirname "$0")" && pwd)
 SERVERS=${SERVERS:-/var/tmp/postbag-test-servers-$(id -u)}
@@ -15,7 +15,7 @@ die() {
 
 # require_private_servers: SERVERS is a real directory, ours, and nobody else can write to it.
 require_private_servers() {
-	[ -d "$SERVERS" ] && [ ! -L "$SERVERS" ] || die "$SERVERS is not a directory; run $HERE/setup.sh first"
+	[ -d "$SERVERS" ] && [ ! -L "$SERVERS" ] || die "$SERVERS is not a directory; run tests/servers/setup.sh first"
 	[ -O "$SERVERS" ] || die "$SERVERS belongs to somebody else; set SERVERS to a directory of your own"
 	[ -z "$(find "$SERVERS" -maxdepth 0 -perm /022)" ] || die "$SERVERS can be written by others: chmod go-w $SERVERS"
 }
@@ -24,7 +24,7 @@ require_private_servers() {
 require_root_of() {
 	require_private_servers
 	for name; do
-		[ -f "$SERVERS/$name.packages" ] || die "$SERVERS/$name is missing; run $HERE/setup.sh first"
+		[ -f "$SERVERS/$name.packages" ] || die "$SERVERS/$name is missing; run tests/servers/setup.sh first"
 	done
 }
 

@@ -25,4 +25,5 @@ sed -e "s/@PORT@/$2/" -e "s/@TLS_PORT@/$(($2 + 1))/" "$HERE/postfix/master.cf" >
 # Postfix dozes before it reads a file that changed within the last seconds, in every process anew.
 touch -d '1 minute ago' "$dir/etc/"*
 
-exec "$HERE/overlay.sh" "$dir" postfix dovecot -- /run/server/etc/start
+export ACCOUNTS="postfix:61001 postdrop:61002 dovecot:61003 dovenull:61004 vmail:61005"
+exec "$HERE/overlay.sh" "$dir" postfix dovecot -- /run/private/etc/start

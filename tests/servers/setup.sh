@@ -1,18 +1,33 @@
 #!/bin/sh
-# setup.sh: unpacks real mail servers from Debian's packages below $SERVERS, each in a root of its own.
+# setup.sh servers|clients: unpacks real mail servers, or programs that send mail, from Debian's packages below $SERVERS.
 #
-# Nothing is installed, so servers that conflict with each other, or with the host's own, can run side by side; and an
-# ordinary user can do it. Quick when everything is there, and safe when several test runs start at once: one of them
-# works, the others wait for it. A root counts as complete only when NAME.packages names the packages that it holds, and
-# that file is written last; so an interrupted run is repaired by the next.
+# Each lies in a root of its own. Nothing is installed, so servers that conflict with each other, or with the host's own,
+# can run side by side; and an ordinary user can do it. Quick when everything is there, and safe when several test runs
+# start at once: one of them works, the others wait for it. A root counts as complete only when NAME.packages names the
+# packages that it holds, and that file is written last; so an interrupted run is repaired by the next.
 set -eu
 . "$(dirname "$0")/env.sh"
 umask 022
 
-# unpack NAME PACKAGE...: the packages, and what they need that this host lacks.
+# with_dependencies PACKAGE...: downloads the packages, and what they need that this host lacks, into $archives.
+with_dependencies() {
+	# --reinstall: what the host has installed is fetched as well.  Sandbox::User: _apt need not be able to write here.
+	# NoLocking: we change nothing that apt guards, and an ordinary user may not lock.
+	apt-get -q -y --download-only --reinstall --no-install-recommends \
+		-o Dir::Cache::archives="$archives" -o APT::Sandbox::User=root -o Debug::NoLocking=true \
+		install "$@"
+}
+
+# alone PACKAGE...: downloads these packages and no others into $archives.
+alone() {
+	(cd "$archives" && apt-get -q -o APT::Sandbox::User=root download "$@")
+}
+
+# unpack HOW NAME PACKAGE...
 unpack() {
-	name=$1
-	shift
+	how=$1
+	name=$2
+	shift 2
 	stamp=$SERVERS/$name.packages
 	[ "$(cat "$stamp" 2>/dev/null)" = "$*" ] && return
 
@@ -21,11 +36,7 @@ unpack() {
 	rm -rf "$stamp" "$root" "$archives"
 	mkdir -p "$root" "$archives/partial"
 
-	# --reinstall: what the host has installed is fetched as well.  Sandbox::User: _apt need not be able to write here.
-	# NoLocking: we change nothing that apt guards, and an ordinary user may not lock.
-	apt-get -q -y --download-only --reinstall --no-install-recommends \
-		-o Dir::Cache::archives="$archives" -o APT::Sandbox::User=root -o Debug::NoLocking=true \
-		install "$@" >"$SERVERS/$name.log" 2>&1 || {
+	"$how" "$@" >"$SERVERS/$name.log" 2>&1 || {
 		tail -n 5 "$SERVERS/$name.log" >&2
 		die "cannot download $*; perhaps \"apt-get update\" helps (the whole story: $SERVERS/$name.log)"
 	}
@@ -33,7 +44,7 @@ unpack() {
 		dpkg --extract "$package" "$root"
 	done
 
-	# The loader ignores LD_LIBRARY_PATH for set-id programs, and none of these needs the privilege here.
+	# The loader ignores LD_LIBRARY_PATH for set-id programs. Where a privilege is needed, the recipe gives it.
 	find "$root" -type f -perm /6000 -exec chmod ug-s '{}' +
 
 	rm -rf "$archives"
@@ -45,7 +56,19 @@ require_private_servers
 exec 9>"$SERVERS/lock"
 flock 9
 
-unpack postfix postfix
-unpack dovecot dovecot-core
-unpack exim exim4-daemon-heavy
-unpack nss-wrapper libnss-wrapper
+case ${1:-} in
+servers)
+	unpack with_dependencies postfix postfix
+	unpack with_dependencies dovecot dovecot-core
+	unpack with_dependencies exim exim4-daemon-heavy
+	unpack with_dependencies nss-wrapper libnss-wrapper
+	;;
+clients)
+	unpack with_dependencies clients cron at mutt git git-email libmailtools-perl php-cli php-symfony-mailer
+	# Its dependencies would bring a mail server along.
+	unpack alone mailx bsd-mailx liblockfile1 libbsd0
+	;;
+*)
+	die "usage: setup.sh servers|clients"
+	;;
+esac
