@@ -2,6 +2,7 @@
 
 import pytest
 
+import clients
 import harness
 import servers
 
@@ -84,3 +85,12 @@ def postfix(workplace, certs, unpacked_servers):
 @pytest.fixture(scope="session")
 def exim(workplace, certs, unpacked_servers):
     yield from real_server(servers.Exim, workplace, certs)
+
+
+@pytest.fixture(scope="session")
+def installation(workplace, certs):
+    """A private root with postbag and its clients installed; each worker has its own, and its own smarthost."""
+    with harness.Smarthost(workplace, certs) as smarthost:
+        installation = clients.Installation(workplace, smarthost)
+        yield installation
+        installation.close()
