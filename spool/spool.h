@@ -84,6 +84,7 @@ struct message_writer {
 	char temporary[NAME_LEN + 8]; /* the dot name, "" with O_TMPFILE */
 	bool remote;                  /* the file lies elsewhere; relayd gets its octets */
 	struct buf out;
+	off_t content; /* where it begins in the file */
 	uint32_t crc;
 	uint64_t length;  /* octets of content so far */
 	uint64_t longest; /* octets of its longest line, without CRLF */
@@ -91,11 +92,18 @@ struct message_writer {
 	unsigned flags;
 };
 
-/* All return 0, or -1 with errno and spool->problem.  After a failure only
- * message_abort() may follow; after message_commit() none. */
+/* All fail with -1, errno and spool->problem, and return 0 if nothing else is said.  After a
+ * failure only message_abort() may follow; after message_commit() none. */
 int message_begin(struct message_writer *w, struct spool *s, const struct envelope *e);
 /* Content as it goes on the wire: CRLF line ends, no dot-stuffing. */
 int message_write(struct message_writer *w, const void *content, size_t len);
+/* Reads back content that has been written, from that offset of it: up to max octets,
+ * 0 at its end.  More may be written after that. */
+ssize_t message_reread(struct message_writer *w, uint64_t offset, void *to, size_t max);
+/* Begins a second file that takes the place of `from`: it will have the same name, so
+ * only one of the two may be committed, and the other is aborted. */
+int message_begin_again(
+    struct message_writer *w, const struct message_writer *from, const struct envelope *e);
 /* Writes what is known only at the end, gives the file its name and makes both
  * durable. */
 int message_commit(struct message_writer *w);

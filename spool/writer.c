@@ -43,6 +43,7 @@ message_begin(struct message_writer *w, struct spool *s, const struct envelope *
 	for (const char *c = e->sender; *c != '\0'; c++)
 		w->flags |= (unsigned char)*c >= 0x80 ? MESSAGE_SMTPUTF8 : 0;
 	memset(head, ' ', sizeof(head));
+	w->content = (off_t)(sizeof(head) + lines.len);
 	w->crc = crc32c(0, lines.data, lines.len);
 	if (file_write(w->fd, head, sizeof(head)) < 0 ||
 	    file_write(w->fd, lines.data, lines.len) < 0)
@@ -105,6 +106,29 @@ message_write(struct message_writer *w, const void *content, size_t len)
 		s += n;
 		len -= n;
 	}
+	return 0;
+}
+
+ssize_t
+message_reread(struct message_writer *w, uint64_t offset, void *to, size_t max)
+{
+	ssize_t n;
+
+	if (w->out.len > 0 && out_flush(w) < 0)
+		return -1;
+	do
+		n = pread(w->fd, to, max, w->content + (off_t)offset);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? spool_fail(w->spool, "read again a file in", "queue") : n;
+}
+
+int
+message_begin_again(
+    struct message_writer *w, const struct message_writer *from, const struct envelope *e)
+{
+	if (message_begin(w, from->spool, e) < 0)
+		return -1;
+	w->name = from->name;
 	return 0;
 }
 
