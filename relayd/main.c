@@ -20,7 +20,9 @@
 #include "base/hostname.h"
 #include "base/log.h"
 #include "base/number.h"
+#include "relayd/clients.h"
 #include "relayd/privilege.h"
+#include "relayd/receivers.h"
 #include "relayd/relayd.h"
 
 #define EVENTS_A_TURN 64
@@ -134,13 +136,7 @@ children_reap(struct relayd *r)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		size_t i = 0;
-
-		while (i < RELAYD_CHILDREN && r->children[i].pid != pid)
-			i++;
-		if (i < RELAYD_CHILDREN)
-			r->children[i].pid = 0;
-		else
+		if (!listing_reap(r, pid) && !receiver_reap(r, pid))
 			sessions_reap(r, pid, status);
 	}
 }
@@ -251,6 +247,7 @@ turn(struct relayd *r)
 	}
 	queue_expire(r);
 	queue_commit(r);
+	watchers_check(r);
 	/* only whoever got nothing to do is idle */
 	sessions_end_idle(r, clock_boot());
 }
@@ -325,7 +322,7 @@ descriptors_raise(void)
 }
 
 static int
-run(struct relayd *r, bool to_stderr)
+run(struct relayd *r)
 {
 	int code;
 
@@ -339,7 +336,7 @@ run(struct relayd *r, bool to_stderr)
 	r->smarthost_count = r->settings.smarthost_count;
 	if (r->smarthosts == NULL || loop_open(r) < 0 || queue_open(r) < 0 || control_open(r) < 0)
 		return EX_TEMPFAIL;
-	if (!to_stderr)
+	if (!r->to_stderr)
 		log_to_syslog("relayd");
 	notify_ready(&r->notify);
 	log_info("started: %zu messages in %s, %zu smarthosts", r->index.count, r->spool.directory,
@@ -362,17 +359,19 @@ main(int argc, char **argv)
 		.control.fd = -1,
 		.spool = { .dir = -1, .queue = -1 } };
 	const char *path = SYSCONFDIR "/postbag/postbag.conf";
-	bool to_stderr = false, only_check = false;
+	bool only_check = false;
 	int c, code;
 
 	if (file_fill_standard() < 0)
 		return EX_TEMPFAIL;
 	log_to_stderr("relayd");
+	if (argc > 1 && strcmp(argv[1], RECEIVER_ROLE) == 0)
+		return receiver_main(argc, argv);
 	while ((c = getopt(argc, argv, "C:dn")) != -1) {
 		if (c == 'C') {
 			path = optarg;
 		} else if (c == 'd') {
-			to_stderr = true;
+			r.to_stderr = true;
 		} else if (c == 'n') {
 			only_check = true;
 		} else {
@@ -393,7 +392,7 @@ main(int argc, char **argv)
 		printf("%s: no errors; %zu smarthost%s%s\n", path, r.settings.smarthost_count,
 		    r.settings.smarthost_count == 1 ? "" : "s",
 		    r.settings.smarthost_count == 0 ? ", so all mail would wait" : "");
-	code = only_check ? 0 : run(&r, to_stderr);
+	code = only_check ? 0 : run(&r);
 	control_close(&r);
 	queue_close(&r);
 	settings_free(&r.settings);

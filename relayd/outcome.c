@@ -80,6 +80,7 @@ recipient_log(
 
 	log_info("%.*s: to=<%s> status=%s reason=%s", QUEUE_ID_LEN, a->e->name, to->address, what,
 	    log_quote(reason, quoted));
+	watchers_tell(a->r, a->e->name, "<%s>: %s: %s", to->address, what, reason);
 }
 
 static void
@@ -151,6 +152,8 @@ bounce(struct attempt *a, const char *smarthost)
 		log_info("%.*s: to=<%s> status=bounced bounce=%.*s reason=%s", QUEUE_ID_LEN,
 		    a->e->name, a->bounced[i].recipient->address, QUEUE_ID_LEN, name.text,
 		    log_quote(a->bounced[i].text, quoted));
+		watchers_tell(r, a->e->name, "<%s>: bounced: %s", a->bounced[i].recipient->address,
+		    a->bounced[i].text);
 		recipient_done(
 		    a, a->indices[i], EVENT_BOUNCED, a->bounced[i].code, a->bounced[i].text);
 	}
@@ -328,6 +331,7 @@ outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
 		queue_wait(
 		    r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
 	attempt_fini(&a);
+	watchers_end(r, e->name);
 }
 
 void

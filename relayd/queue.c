@@ -72,6 +72,8 @@ queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state,
 	queue_record(r, e, event, JOURNAL_ALL, code, reason);
 	log_error("%.*s: status=%s reason=%s", QUEUE_ID_LEN, e->name, index_state_name(state),
 	    log_quote(reason, quoted));
+	watchers_tell(r, e->name, "%s: %s", index_state_name(state), reason);
+	watchers_end(r, e->name);
 }
 
 void

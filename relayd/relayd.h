@@ -21,9 +21,11 @@
 #include "relayd/ipc.h"
 #include "spool/index.h"
 #include "spool/journal.h"
+#include "spool/listing.h"
 #include "spool/spool.h"
 
 #define RELAYD_CHILDREN 16
+#define RELAYD_RECEIVERS 64
 
 struct client;
 struct relayd;
@@ -34,6 +36,12 @@ struct watch {
 	int fd; /* -1: it has ended */
 	void (*ready)(struct relayd *r, struct watch *w);
 	struct watch *next_dead;
+};
+
+/* A process that serves a client of the control socket. */
+struct child {
+	pid_t pid; /* 0: a free place */
+	uid_t uid; /* whom it serves */
 };
 
 /* A smarthost's health. */
@@ -75,16 +83,14 @@ struct relayd {
 	struct watch inotify, timer, signals, control;
 	struct client *clients; /* of the control socket, the newest first */
 	size_t client_count;
-	struct control_child {
-		pid_t pid; /* 0: a free place */
-		uid_t uid; /* whom it answers */
-	} children[RELAYD_CHILDREN];
+	struct child children[RELAYD_CHILDREN], receivers[RELAYD_RECEIVERS];
 	int64_t started;     /* CLOCK_BOOTTIME */
 	int64_t next_expiry; /* when to look for messages that are too old */
 	int64_t next_mend;   /* when to try a broken journal again */
 	int64_t last_flush;  /* by an ordinary user */
 	int64_t stop_at;     /* CLOCK_BOOTTIME when patience ends; 0: running */
 	bool reload;         /* SIGHUP came */
+	bool to_stderr;      /* -d: the log, and that of receivers */
 
 	struct notify_socket notify; /* the service manager's */
 };
@@ -191,9 +197,23 @@ void sessions_reap(const struct relayd *r, pid_t pid, int status);
 /* The session that has e, or NULL. */
 const struct session *sessions_find(const struct relayd *r, const struct index_entry *e);
 
-/* ---- control.c: the socket ------------------------------------------------- */
+/* ---- clients.c and control.c: the socket ------------------------------------ */
 
 int control_open(struct relayd *r);
 void control_close(struct relayd *r);
+
+/* What stands in the way of mail that is due; text is room for the reason. */
+struct listing_pause control_pause(struct relayd *r, char *text, size_t size);
+
+/* Makes e due now, if it waits. */
+void control_flush(struct relayd *r, struct index_entry *e, bool administrator);
+
+/* A line for whoever waits for the outcome of the message (sendmail -v). */
+void watchers_tell(struct relayd *r, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Its first attempt is over. */
+void watchers_end(struct relayd *r, const char *name);
+/* There will be no attempt while all smarthosts pause: that is an outcome, too. */
+void watchers_check(struct relayd *r);
 
 #endif

@@ -54,6 +54,8 @@ job_doubt(struct relayd *r, struct session *s, const char *why)
 	    duration_format(r->settings.in_doubt_interval, length), log_quote(why, quoted));
 	/* in this order: the line of a recipient that is done would end the doubt */
 	outcome_apply_delivered(r, e, &s->job.message, &s->job.results);
+	watchers_tell(r, e->name, "in doubt: %s", why);
+	watchers_end(r, e->name);
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, why);
 	queue_wait(r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
 	job_end(&s->job);

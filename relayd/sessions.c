@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/number.h"
+#include "relayd/environment.h"
 
 #define EARLY_END ((int64_t)USEC_PER_SEC) /* a connection that closes so soon is of no use */
 
@@ -56,22 +57,12 @@ settings_fill(struct ipc_settings *s, const struct relayd *r, const struct smart
 __attribute__((noreturn)) static void
 session_exec(const struct relayd *r, int socket)
 {
-	static const char *const kept[] = { "CREDENTIALS_DIRECTORY", "ASAN_OPTIONS",
-		"UBSAN_OPTIONS", "LSAN_OPTIONS" };
 	char *argv[] = { (char[]){ "relayd-session" }, NULL };
-	char *env[sizeof(kept) / sizeof(kept[0]) + 1];
-	size_t n = 0;
+	char *env[ENVIRONMENT_MAX];
 	sigset_t none;
 	int null = open("/dev/null", O_WRONLY);
 
-	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
-		const char *value = getenv(kept[i]);
-		char *entry;
-
-		if (value != NULL && asprintf(&entry, "%s=%s", kept[i], value) >= 0)
-			env[n++] = entry;
-	}
-	env[n] = NULL;
+	environment_keep(env);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (dup2(socket, STDIN_FILENO) == STDIN_FILENO &&

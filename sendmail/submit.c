@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "sendmail/outcome.h"
 #include "sendmail/submission.h"
 
 static int
@@ -46,6 +47,23 @@ signals_ignore(void)
 		signal(signals[i], SIG_IGN);
 }
 
+static void
+end_well(int signal)
+{
+	(void)signal;
+	_exit(0);
+}
+
+/* The message is accepted: whoever does not want to wait for its outcome may go. */
+static void
+signals_end_well(void)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		signal(signals[i], end_well);
+}
+
 /* The rule of the lone dot has cut reports short before now. */
 static void
 dot_warn(const struct submission *s, const struct input *in)
@@ -65,8 +83,9 @@ dot_warn(const struct submission *s, const struct input *in)
 static int
 message_submit(struct submission *s, const struct options *o)
 {
+	bool waits = o->wait || o->verbose;
 	struct input in;
-	int r;
+	int r, watch = -1;
 
 	if (arguments_apply(s, o) < 0)
 		return -1;
@@ -82,9 +101,16 @@ message_submit(struct submission *s, const struct options *o)
 	input_fini(&in);
 	if (r < 0)
 		return -1;
+	if (waits)
+		watch = outcome_watch(s->settings->runtime_directory, s->writer.name.text);
 	/* whoever tells us to end from here on comes too late: exit code and queue agree */
 	signals_ignore();
-	return submission_commit(s);
+	r = submission_commit(s);
+	if (r == 0 && waits) {
+		signals_end_well();
+		outcome_wait(watch, o->verbose);
+	}
+	return r;
 }
 
 int

@@ -29,6 +29,7 @@ struct listing {
 	int queue;
 	int journal;
 	const struct listing_pause *pause;
+	int64_t uid;
 	struct buf out;
 	uint64_t octets, messages;
 };
@@ -130,6 +131,13 @@ status_words(const struct message *m, enum message_status status)
 	}
 }
 
+/* What is no message has an envelope that says nothing of its submitter. */
+static bool
+is_shown(const struct listing *l, const struct message *m, enum message_status status)
+{
+	return l->uid == LISTING_ALL || (status == MESSAGE_OK && m->envelope.uid == l->uid);
+}
+
 /* e is an entry whose file may be gone by now: then nothing is printed. */
 static int
 entry_add(struct listing *l, const struct index_entry *e)
@@ -143,7 +151,8 @@ entry_add(struct listing *l, const struct index_entry *e)
 	name[NAME_LEN] = '\0';
 	status = message_open(&m, l->queue, name);
 	/* finished is shown only if its file cannot be removed */
-	if (status != MESSAGE_GONE && (e->state != STATE_FINISHED || e->trouble > 0)) {
+	if (status != MESSAGE_GONE && is_shown(l, &m, status) &&
+	    (e->state != STATE_FINISHED || e->trouble > 0)) {
 		buf_addf(&l->out, "%.*s  %10llu  %s  %-8s  ", QUEUE_ID_LEN, name,
 		    (unsigned long long)m.length, clock_format_local(name_time(name), arrived),
 		    index_state_name(e->state));
@@ -171,17 +180,19 @@ listing_begin(int fd, int queue_fd, int journal, const struct listing_pause *pau
 		.queue = queue_fd,
 		.journal = journal,
 		.pause = pause,
+		.uid = LISTING_ALL,
 		.out = BUF_INIT(OUT_OCTETS_MAX) };
 }
 
 int
-listing_queue(
-    int fd, const struct index *x, int queue_fd, int journal, const struct listing_pause *pause)
+listing_queue(int fd, const struct index *x, int queue_fd, int journal,
+    const struct listing_pause *pause, int64_t uid)
 {
 	struct listing l = listing_begin(fd, queue_fd, journal, pause);
 	struct index_entry **all = index_sorted(x);
 	int r = all == NULL ? -1 : 0;
 
+	l.uid = uid;
 	for (size_t i = 0; r == 0 && i < x->count; i++)
 		r = entry_add(&l, all[i]);
 	if (l.messages == 0)

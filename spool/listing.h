@@ -15,11 +15,14 @@ struct listing_pause {
 	int64_t until;      /* CLOCK_BOOTTIME; 0: nobody knows */
 };
 
-/* Writes the whole queue to fd: one paragraph a message, oldest first, and a
- * summary; or the line "Mail queue is empty".  journal is the descriptor that
+/* Whose messages are shown: all, or those that uid has submitted. */
+#define LISTING_ALL (-1)
+
+/* Writes the queue to fd: one paragraph a message, oldest first, and a summary; or
+ * the line "Mail queue is empty".  journal is the descriptor that
  * the entries' reasons are read from, or -1.  0 or -1 with errno. */
-int listing_queue(
-    int fd, const struct index *x, int queue_fd, int journal, const struct listing_pause *pause);
+int listing_queue(int fd, const struct index *x, int queue_fd, int journal,
+    const struct listing_pause *pause, int64_t uid);
 
 /* Writes one message: its paragraph, then its content. */
 int listing_message(int fd, const struct index_entry *e, int queue_fd, int journal,

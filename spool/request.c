@@ -174,7 +174,7 @@ request_apply(struct offline *f, const char *verb, const char *argument, int out
 	if (strcmp(verb, "remove") == 0)
 		return removal(f, argument);
 	if (strcmp(verb, "list") == 0) {
-		r = listing_queue(out_fd, &f->index, f->queue, f->reasons, &pause);
+		r = listing_queue(out_fd, &f->index, f->queue, f->reasons, &pause, LISTING_ALL);
 	} else {
 		if ((e = find(f, argument)) == NULL)
 			return EX_DATAERR;

@@ -18,7 +18,7 @@ listed_with(struct place *p, const struct index *x, int journal, const struct li
 	int fd = memory_file("", 0);
 	char *text;
 
-	assert_int_equal(listing_queue(fd, x, p->queue, journal, pause), 0);
+	assert_int_equal(listing_queue(fd, x, p->queue, journal, pause, LISTING_ALL), 0);
 	text = file_load(fd, NULL);
 	close(fd);
 	return text;

@@ -1,0 +1,258 @@
+/*
+ * The control socket and its clients, and whoever waits there for the outcome of a
+ * message.
+ */
+#include "relayd/clients.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "spool/control.h"
+#include "spool/listing.h"
+
+#define CLIENTS_MAX 64
+
+static void
+client_end(struct relayd *r, struct client *c)
+{
+	struct client **p = &r->clients;
+
+	while (*p != c)
+		p = &(*p)->next;
+	*p = c->next;
+	buf_free(&c->request);
+	relayd_bury(r, &c->watch);
+	r->client_count--;
+}
+
+void
+client_answer(const struct client *c, const char *text)
+{
+	ssize_t n = send(c->watch.fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	(void)n; /* whoever does not read misses it */
+}
+
+void
+client_refuse(const struct client *c, int code, const char *fmt, ...)
+{
+	struct buf b = BUF_INIT(4096);
+	char text[1000];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	buf_addf(&b, "error %d %s\n", code, text);
+	client_answer(c, buf_string(&b));
+	buf_free(&b);
+}
+
+bool
+client_is_administrator(const struct client *c)
+{
+	return c->uid == 0 || c->uid == geteuid();
+}
+
+/* Takes what belongs to the request off the socket, and nothing behind its line end:
+ * that is for a receiver.  1 if it is whole, 0 if not, -1 if there will be none. */
+static int
+request_read(struct client *c)
+{
+	char chunk[CONTROL_REQUEST_MAX], *end;
+	ssize_t n = recv(c->watch.fd, chunk, sizeof(chunk), MSG_DONTWAIT | MSG_PEEK);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0)
+		return -1;
+	end = memchr(chunk, '\n', (size_t)n);
+	if (end != NULL)
+		n = end + 1 - chunk;
+	if (recv(c->watch.fd, chunk, (size_t)n, MSG_DONTWAIT) != n ||
+	    buf_append(&c->request, chunk, (size_t)n) < 0)
+		return -1;
+	return end != NULL;
+}
+
+static void
+client_ready(struct relayd *r, struct watch *w)
+{
+	struct client *c = (struct client *)(void *)w;
+	int whole;
+
+	if (*c->watching != '\0') {
+		/* it has nothing more to say, so it is gone */
+		client_end(r, c);
+		return;
+	}
+	whole = request_read(c);
+	if (whole == 0)
+		return;
+	if (whole > 0)
+		c->request.data[c->request.len - 1] = '\0';
+	if (whole < 0 || !control_run(r, c, c->request.data))
+		client_end(r, c);
+}
+
+/* Whoever has said nothing for the longest makes room for the newest; the
+ * administrator last. */
+static void
+client_evict(struct relayd *r)
+{
+	struct client *oldest = NULL;
+
+	for (struct client *c = r->clients; c != NULL; c = c->next)
+		if (oldest == NULL || !client_is_administrator(c) ||
+		    client_is_administrator(oldest))
+			oldest = c;
+	if (oldest != NULL)
+		client_end(r, oldest);
+}
+
+static void
+connection_ready(struct relayd *r, struct watch *w)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	struct client *c;
+	int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0) {
+		/* out of descriptors: somebody must go, or this would not wait */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			client_evict(r);
+		return;
+	}
+	c = calloc(1, sizeof(*c));
+	if (c == NULL || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
+		close(fd);
+		free(c);
+		return;
+	}
+	*c = (struct client){ .watch = { .fd = fd, .ready = client_ready },
+		.uid = peer.uid,
+		.request = BUF_INIT(CONTROL_REQUEST_MAX) };
+	if (r->client_count >= CLIENTS_MAX)
+		client_evict(r);
+	if (relayd_watch(r, &c->watch) < 0) {
+		close(fd);
+		free(c);
+		return;
+	}
+	c->next = r->clients;
+	r->clients = c;
+	r->client_count++;
+}
+
+int
+control_open(struct relayd *r)
+{
+	struct sockaddr_un address;
+	int fd;
+
+	if (control_address(r->settings.runtime_directory, &address) < 0) {
+		log_error_errno("runtime_directory %s", r->settings.runtime_directory);
+		return -1;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* ours is the lock of the spool, so a socket that is there is a dead one */
+	unlink(address.sun_path);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    chmod(address.sun_path, 0666) < 0 || listen(fd, 128) < 0) {
+		log_error_errno("cannot listen on %s", address.sun_path);
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	r->control = (struct watch){ .fd = fd, .ready = connection_ready };
+	return relayd_watch(r, &r->control);
+}
+
+void
+control_close(struct relayd *r)
+{
+	struct sockaddr_un address;
+
+	if (r->control.fd < 0)
+		return;
+	close(r->control.fd);
+	if (control_address(r->settings.runtime_directory, &address) == 0)
+		unlink(address.sun_path);
+}
+
+/* ---- whoever waits for an outcome -------------------------------------------- */
+
+static bool
+is_watching(const struct client *c, const char *name)
+{
+	return memcmp(c->watching, name, NAME_LEN) == 0;
+}
+
+void
+watchers_tell(struct relayd *r, const char *name, const char *fmt, ...)
+{
+	char raw[1000];
+	struct buf line = BUF_INIT(4096);
+	va_list ap;
+
+	if (r->clients == NULL)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(raw, sizeof(raw), fmt, ap);
+	va_end(ap);
+	text_add_printable(&line, raw, strlen(raw));
+	buf_add_char(&line, '\n');
+	for (const struct client *c = r->clients; c != NULL; c = c->next)
+		if (is_watching(c, name))
+			client_answer(c, buf_string(&line));
+	buf_free(&line);
+}
+
+void
+watchers_end(struct relayd *r, const char *name)
+{
+	struct client *next;
+
+	for (struct client *c = r->clients; c != NULL; c = next) {
+		next = c->next;
+		if (is_watching(c, name)) {
+			client_answer(c, CONTROL_END);
+			client_end(r, c);
+		}
+	}
+}
+
+void
+watchers_check(struct relayd *r)
+{
+	struct client *next;
+	char text[1024];
+
+	for (struct client *c = r->clients; c != NULL; c = next) {
+		const struct index_entry *e =
+		    *c->watching == '\0' ? NULL : index_find(&r->index, c->watching);
+		struct listing_pause pause;
+
+		next = c->next;
+		if (e == NULL || e->state != STATE_DUE)
+			continue;
+		pause = control_pause(r, text, sizeof(text));
+		if (pause.reason == NULL || (pause.until != 0 && pause.until <= clock_boot()))
+			continue;
+		watchers_tell(r, e->name, "waits for %s", pause.reason);
+		watchers_end(r, e->name);
+		/* more than one may have gone */
+		next = r->clients;
+	}
+}
