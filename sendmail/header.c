@@ -67,56 +67,54 @@ is_mbox_line(const struct header *h, const struct piece *p)
 	return strlen(day) == 3 && strstr(days, day) != NULL;
 }
 
-enum line { LINE_FIELD, LINE_CONTINUATION, LINE_MBOX, LINE_EMPTY, LINE_BODY };
-
-static enum line
-line_kind(const struct header *h, const struct piece *p)
+enum header_line
+header_line_kind(const struct header *h, const struct piece *p)
 {
 	if (p->len == 0 && p->ends_line)
-		return LINE_EMPTY;
+		return HEADER_LINE_EMPTY;
 	if (is_mbox_line(h, p))
-		return LINE_MBOX;
+		return HEADER_LINE_MBOX;
 	if (h->count > 0 && (p->data[0] == ' ' || p->data[0] == '\t'))
-		return LINE_CONTINUATION;
-	return header_name_length(p->data, p->len) > 0 ? LINE_FIELD : LINE_BODY;
+		return HEADER_LINE_CONTINUATION;
+	return header_name_length(p->data, p->len) > 0 ? HEADER_LINE_FIELD : HEADER_LINE_BODY;
 }
 
-static int
-line_add(struct header *h, const struct piece *p)
+int
+header_add(struct header *h, const struct piece *p, enum header_line kind)
 {
-	if (buf_append(&h->text, p->data, p->len) < 0)
+	size_t start = h->text.len;
+
+	if (buf_append(&h->text, p->data, p->len) < 0 ||
+	    (p->ends_line && buf_append(&h->text, "\r\n", 2) < 0))
 		return -1;
-	return p->ends_line ? buf_append(&h->text, "\r\n", 2) : 0;
+	if (kind == HEADER_LINE_FIELD && p->begins_line &&
+	    field_add(h, start, header_name_length(p->data, p->len)) < 0)
+		return -1;
+	h->fields[h->count - 1].len = h->text.len - h->fields[h->count - 1].start;
+	return 0;
 }
 
 int
 header_read(struct header *h, struct input *in, struct piece *first)
 {
-	enum line kind = LINE_EMPTY;
+	enum header_line kind = HEADER_LINE_EMPTY;
 	int r;
 
 	*h = (struct header){ .text = BUF_INIT(HEADER_OCTETS_MAX) };
 	/* what a line is cannot be told from a part of its field name */
 	in->whole_lines = true;
 	while ((r = input_next(in, first)) > 0) {
-		size_t start = h->text.len;
-
 		if (first->begins_line)
-			kind = line_kind(h, first);
-		if (kind == LINE_EMPTY || kind == LINE_BODY)
+			kind = header_line_kind(h, first);
+		if (kind == HEADER_LINE_EMPTY || kind == HEADER_LINE_BODY)
 			break;
-		if (kind == LINE_MBOX)
-			continue;
-		if (line_add(h, first) < 0 ||
-		    (kind == LINE_FIELD && first->begins_line &&
-			field_add(h, start, header_name_length(first->data, first->len)) < 0))
+		if (kind != HEADER_LINE_MBOX && header_add(h, first, kind) < 0)
 			return -1;
-		h->fields[h->count - 1].len = h->text.len - h->fields[h->count - 1].start;
 	}
 	in->whole_lines = false;
 	if (r < 0)
 		errno = in->error;
-	return r > 0 ? kind == LINE_BODY : r;
+	return r > 0 ? kind == HEADER_LINE_BODY : r;
 }
 
 void

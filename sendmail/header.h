@@ -35,6 +35,22 @@ struct header {
 int header_read(struct header *h, struct input *in, struct piece *first);
 void header_free(struct header *h);
 
+/* The same, line by line, for headers that come from elsewhere. */
+enum header_line {
+	HEADER_LINE_FIELD, /* begins one */
+	HEADER_LINE_CONTINUATION,
+	HEADER_LINE_MBOX,  /* "From " of a mailbox file, before the first field */
+	HEADER_LINE_EMPTY, /* ends the header */
+	HEADER_LINE_BODY,  /* ends the header, and belongs to what follows */
+};
+
+/* What a line is: p is its first piece, long enough to hold a field name. */
+enum header_line header_line_kind(const struct header *h, const struct piece *p);
+
+/* Adds a piece of a field or continuation, and CRLF where its line ends; 0 or -1 with
+ * errno ENOBUFS or ENOMEM. */
+int header_add(struct header *h, const struct piece *p, enum header_line kind);
+
 /* Is f a field of that name?  Case does not matter. */
 bool header_is(const struct header *h, const struct field *f, const char *name);
 
