@@ -66,7 +66,7 @@ UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/un
 
 PROGRAMS = $(BUILD)/sendmail $(BUILD)/relayd $(BUILD)/relayd-session $(BUILD)/spoolctl
 TEST_PROGRAMS = $(BUILD)/tests/smarthost $(BUILD)/tests/testca \
-	$(BUILD)/tests/floor $(BUILD)/tests/pairs
+	$(BUILD)/tests/floor $(BUILD)/tests/pairs $(BUILD)/tests/repair
 
 .PHONY: all deps demo check bench fuzz install uninstall clean help tests-build unit-build FORCE
 .SECONDARY:
@@ -96,6 +96,8 @@ $(BUILD)/tests/testca: LDLIBS = -lgnutls
 
 $(BUILD)/tests/floor: $(BUILD)/obj/tests/bench/floor.o
 $(BUILD)/tests/pairs: $(BUILD)/obj/tests/bench/pairs.o
+$(BUILD)/tests/repair: $(BUILD)/obj/tests/unit/repair.o $(BUILD)/tests/library.a
+$(BUILD)/tests/repair: LDLIBS = $(SESSION_LIBS)
 
 $(BUILD)/tests/library.a: $(LIBRARY)
 	@mkdir -p $(@D)
