@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "sendmail/repair.h"
 
 #define HOPS_MAX 100 /* RFC 5321 section 6.3 */
 
@@ -160,6 +161,7 @@ header_write(struct submission *s)
 	if (!text_is_ascii(text.data, text.len) && text_is_utf8(text.data, text.len))
 		s->writer.flags |= MESSAGE_SMTPUTF8;
 	buf_add_string(&text, "\r\n");
+	scan_add(&s->header_scan, buf_string(&text), text.len);
 	if (r == 0 && message_write(&s->writer, buf_string(&text), text.len) < 0)
 		r = submission_fail_spool(s);
 	buf_free(&text);
@@ -169,6 +171,9 @@ header_write(struct submission *s)
 static int
 piece_write(struct submission *s, const struct piece *p)
 {
+	scan_add(&s->body_scan, p->data, p->len);
+	if (p->ends_line)
+		scan_add(&s->body_scan, "\r\n", 2);
 	if (message_write(&s->writer, p->data, p->len) < 0 ||
 	    (p->ends_line && message_write(&s->writer, "\r\n", 2) < 0))
 		return submission_fail_spool(s);
@@ -186,6 +191,31 @@ body_write(struct submission *s, struct input *in, struct piece *p, bool has_pie
 	return r < 0 ? input_fail(s, in) : 0;
 }
 
+/* The second pass, into a file of the same name. */
+static int
+content_repair(struct submission *s)
+{
+	struct message_writer repaired;
+	char problem[REPAIR_PROBLEM_SIZE];
+	enum repair_result r = REPAIR_FAILED;
+
+	if (!repair_needed(&s->header, &s->header_scan, &s->body_scan))
+		return 0;
+	if (message_begin_again(&repaired, &s->writer, &s->envelope) == 0)
+		r = repair_run(&s->writer, &repaired, problem);
+	if (r == REPAIR_IMPOSSIBLE)
+		submission_fail(s, EX_DATAERR, "%s", problem);
+	else if (r == REPAIR_FAILED)
+		submission_fail_spool(s);
+	if (r != REPAIR_DONE) {
+		message_abort(&repaired);
+		return -1;
+	}
+	message_abort(&s->writer);
+	s->writer = repaired;
+	return size_check(s);
+}
+
 int
 submission_read(struct submission *s, struct input *in, bool from_header)
 {
@@ -194,7 +224,9 @@ submission_read(struct submission *s, struct input *in, bool from_header)
 
 	if (has_piece < 0 || file_begin(s) < 0 || header_write(s) < 0)
 		return -1;
-	return body_write(s, in, &piece, has_piece > 0);
+	if (body_write(s, in, &piece, has_piece > 0) < 0)
+		return -1;
+	return content_repair(s);
 }
 
 /* Where there is a log, it says what was accepted; where there is none, nobody reads

@@ -3,7 +3,8 @@
  * with standard input (submit.c), or an SMTP client (-bs).  Whole or not at all.
  *
  *	submission_init()      then the sender and the recipients are set
- *	submission_read()      header and body, into a file that nobody sees yet
+ *	submission_read()      header and body, into a file that nobody sees yet, and
+ *	                       repaired where a smarthost would refuse them
  *	submission_commit()    it is durable
  *	submission_fini()      at any time; what is not committed is forgotten
  */
@@ -16,6 +17,7 @@
 #include "sendmail/identity.h"
 #include "sendmail/input.h"
 #include "sendmail/recipients.h"
+#include "sendmail/scan.h"
 #include "spool/spool.h"
 
 struct submission {
@@ -32,6 +34,7 @@ struct submission {
 	struct recipients recipients;
 	struct header header;
 	struct message_writer writer;
+	struct scan header_scan, body_scan; /* of what went to the writer */
 
 	int code;           /* the exit code of what went wrong */
 	char problem[4500]; /* the same in words, one line; fit for a terminal */
