@@ -37,20 +37,21 @@ arguments_apply(struct submission *s, const struct options *o)
 	return 0;
 }
 
+/* Signals that come from here on wait for the end of the process, and change nothing:
+ * exit code and queue agree. */
 static void
-signals_ignore(void)
+signals_hold(void)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2,
-		SIGVTALRM, SIGPROF, SIGXCPU };
+	sigset_t all;
 
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		signal(signals[i], SIG_IGN);
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
 }
 
 static void
-end_well(int signal)
+end_well(int number)
 {
-	(void)signal;
+	(void)number;
 	_exit(0);
 }
 
@@ -58,10 +59,13 @@ end_well(int signal)
 static void
 signals_end_well(void)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGALRM };
+	sigset_t none;
 
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		signal(signals[i], end_well);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		signal(numbers[i], end_well);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* The rule of the lone dot has cut reports short before now. */
@@ -103,8 +107,7 @@ message_submit(struct submission *s, const struct options *o)
 		return -1;
 	if (waits)
 		watch = outcome_watch(s->settings->runtime_directory, s->writer.name.text);
-	/* whoever tells us to end from here on comes too late: exit code and queue agree */
-	signals_ignore();
+	signals_hold();
 	r = submission_commit(s);
 	if (r == 0 && waits) {
 		signals_end_well();

@@ -113,8 +113,8 @@ subdirectories_create(struct spool *s, const char *user)
 	return queue ? subdirectory_create(s, "queue", owner, owner != NULL ? 01730 : 0700) : 0;
 }
 
-int
-spool_open(struct spool *s, const char *directory, const char *user, uint64_t reserve)
+static int
+directory_open(struct spool *s, const char *directory, uint64_t reserve)
 {
 	*s = (struct spool){ .dir = -1, .queue = -1, .reserve = reserve };
 	if (strlen(directory) >= sizeof(s->directory)) {
@@ -123,14 +123,22 @@ spool_open(struct spool *s, const char *directory, const char *user, uint64_t re
 	}
 	memcpy(s->directory, directory, strlen(directory) + 1);
 	s->dir = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (s->dir < 0)
-		return spool_fail(s, "open the spool directory", "");
-	if (subdirectories_create(s, user) < 0)
-		return -1;
+	return s->dir < 0 ? spool_fail(s, "open the spool directory", "") : 0;
+}
+
+static int
+queue_open(struct spool *s)
+{
 	s->queue = openat(s->dir, "queue", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (s->queue < 0)
-		return spool_fail(s, "open", "queue");
-	return 0;
+	return s->queue < 0 ? spool_fail(s, "open", "queue") : 0;
+}
+
+int
+spool_open(struct spool *s, const char *directory, const char *user, uint64_t reserve)
+{
+	if (directory_open(s, directory, reserve) < 0 || subdirectories_create(s, user) < 0)
+		return -1;
+	return queue_open(s);
 }
 
 /* Errors that mean "not here, not with these rights". */
@@ -145,8 +153,11 @@ int
 spool_open_submission(struct spool *s, const char *directory, const char *user, uint64_t reserve,
     const char *runtime_directory, const struct rights *rights)
 {
-	int r = spool_open(s, directory, user, reserve);
+	int r = directory_open(s, directory, reserve);
 
+	/* nearly always it is there, and nothing has to be asked */
+	if (r == 0 && queue_open(s) < 0)
+		r = errno != ENOENT || subdirectories_create(s, user) < 0 ? -1 : queue_open(s);
 	s->rights = rights;
 	s->runtime_directory = runtime_directory;
 	/* the problem stays, in case that relayd does not help either */

@@ -21,6 +21,31 @@
 
 #define OUT_OCTETS ((64 << 10) - 1) /* and the NUL that a buffer keeps */
 
+static int
+out_flush(struct message_writer *w)
+{
+	if (file_write(w->fd, buf_string(&w->out), w->out.len) < 0)
+		return spool_fail(w->spool, "write a file in", "queue");
+	buf_reset(&w->out);
+	return 0;
+}
+
+static int
+out_add(struct message_writer *w, const char *s, size_t len)
+{
+	while (len > 0) {
+		size_t room = OUT_OCTETS - w->out.len, n = len < room ? len : room;
+
+		if (buf_append(&w->out, s, n) < 0)
+			return spool_fail(w->spool, "buffer a message for", "queue");
+		if (w->out.len == OUT_OCTETS && out_flush(w) < 0)
+			return -1;
+		s += n;
+		len -= n;
+	}
+	return 0;
+}
+
 int
 message_begin(struct message_writer *w, struct spool *s, const struct envelope *e)
 {
@@ -45,23 +70,11 @@ message_begin(struct message_writer *w, struct spool *s, const struct envelope *
 	memset(head, ' ', sizeof(head));
 	w->content = (off_t)(sizeof(head) + lines.len);
 	w->crc = crc32c(0, lines.data, lines.len);
-	if (file_write(w->fd, head, sizeof(head)) < 0 ||
-	    file_write(w->fd, lines.data, lines.len) < 0)
-		spool_fail(s, "write a file in", "queue");
-	else
+	if (out_add(w, head, sizeof(head)) == 0 && out_add(w, lines.data, lines.len) == 0)
 		r = 0;
 out:
 	buf_free(&lines);
 	return r;
-}
-
-static int
-out_flush(struct message_writer *w)
-{
-	if (file_write(w->fd, buf_string(&w->out), w->out.len) < 0)
-		return spool_fail(w->spool, "write a file in", "queue");
-	buf_reset(&w->out);
-	return 0;
 }
 
 /* What the wire needs to know of the content: its longest line, 8-bit octets. */
@@ -91,22 +104,10 @@ content_measure(struct message_writer *w, const char *s, size_t len)
 int
 message_write(struct message_writer *w, const void *content, size_t len)
 {
-	const char *s = content;
-
-	content_measure(w, s, len);
-	w->crc = crc32c(w->crc, s, len);
+	content_measure(w, content, len);
+	w->crc = crc32c(w->crc, content, len);
 	w->length += len;
-	while (len > 0) {
-		size_t room = OUT_OCTETS - w->out.len, n = len < room ? len : room;
-
-		if (buf_append(&w->out, s, n) < 0)
-			return spool_fail(w->spool, "buffer a message for", "queue");
-		if (w->out.len == OUT_OCTETS && out_flush(w) < 0)
-			return -1;
-		s += n;
-		len -= n;
-	}
-	return 0;
+	return out_add(w, content, len);
 }
 
 ssize_t

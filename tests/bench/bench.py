@@ -6,9 +6,11 @@ Each figure is a median with its quartiles over runs in one go on this machine; 
 import os
 import pathlib
 import re
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -39,6 +41,26 @@ def submission(host, runs):
     print(f"one submission, sendmail:   {spread([a for a, _ in pairs], 'us')}")
     print(f"one submission, the floor:  {spread([b for _, b in pairs], 'us')}")
     print(f"                    ratio:  {spread([a / b for a, b in pairs], 'times', 1, 2)}")
+
+
+def startup(host, runs):
+    """What sendmail costs beyond a program that does nothing, where a sync costs nothing: a spool in memory."""
+    host.configure([], spool_directory=(spool := pathlib.Path(tempfile.mkdtemp(dir="/dev/shm"))))
+    harness.give_away(spool)
+    message = host.directory / "message"
+    program = host.workplace.program
+    try:
+        for name, command in [
+            ("its start alone (-bV)", ["-bV"]),
+            ("a whole submission", ["-C", host.conf, "a@example.test"]),
+        ]:
+            done = subprocess.run(
+                [program("pairs"), str(runs), message, program("sendmail"), *command, "--", program("empty")],
+                capture_output=True, text=True, check=True, **harness.unprivileged())
+            pairs = [tuple(map(float, line.split())) for line in done.stdout.splitlines() if not line.startswith("postbag")]
+            print(f"beyond an empty program, {name}:  {spread([a - b for a, b in pairs], 'us')}")
+    finally:
+        shutil.rmtree(spool)
 
 
 def drain(workplace, certs, count, runs, **block):
@@ -96,6 +118,7 @@ def main():
         host = harness.Host(workplace)
         host.configure([])
         submission(host, 20 if quick else 500)
+        startup(host, 20 if quick else 1000)
         host.close()
         count, runs = (100, 2) if quick else (1000, 7)
         drain(workplace, certs, count, runs)
