@@ -112,12 +112,12 @@ received_add(const struct completion *c, const char *date, struct buf *b)
 }
 
 static void
-from_add(const struct completion *c, struct buf *b)
+from_add(const struct completion *c, const char *field, struct buf *b)
 {
 	const char *name = c->full_name != NULL ? c->full_name : c->identity->full_name;
 	const char *mapped = local_map(c->settings, c->identity->user);
 
-	buf_add_string(b, "From: ");
+	buf_addf(b, "%s: ", field);
 	if (*name != '\0') {
 		identity_add_phrase(b, name);
 		buf_add_char(b, ' ');
@@ -131,26 +131,57 @@ from_add(const struct completion *c, struct buf *b)
 }
 
 static int
-missing_add(const struct header *h, const struct completion *c, const char *date, struct buf *b)
+message_id_add(const struct completion *c, const char *field, struct buf *b)
 {
+	const struct identity *id = c->identity;
+	bool dotted = strchr(id->hostname, '.') != NULL || strchr(id->domain, '.') == NULL;
 	struct queue_name unique;
 
+	if (name_make(&unique) < 0)
+		return -1;
+	return buf_addf(
+	    b, "%s: <%s@%s>\r\n", field, unique.text, dotted ? id->hostname : id->domain);
+}
+
+static bool
+has_field(const struct header *h, size_t begin, size_t end, const char *name)
+{
+	for (size_t i = begin; i < end; i++)
+		if (header_is(h, &h->fields[i], name))
+			return true;
+	return false;
+}
+
+/* RFC 5322 section 3.6.6: date and author belong to a block; they are put on top of
+ * it.  A block of blind copies alone leaves no trace. */
+static int
+resent_add(const struct header *h, const struct completion *c, const char *date, struct buf *b)
+{
+	size_t begin, end;
+
+	if (!header_resent_block(h, &begin, &end) ||
+	    (!has_field(h, begin, end, "Resent-To") && !has_field(h, begin, end, "Resent-Cc") &&
+		!has_field(h, begin, end, "Resent-From")))
+		return 0;
+	if (!has_field(h, begin, end, "Resent-Date"))
+		buf_addf(b, "Resent-Date: %s\r\n", date);
+	if (!has_field(h, begin, end, "Resent-From"))
+		from_add(c, "Resent-From", b);
+	if (!has_field(h, begin, end, "Resent-Message-ID"))
+		return message_id_add(c, "Resent-Message-ID", b);
+	return 0;
+}
+
+static int
+missing_add(const struct header *h, const struct completion *c, const char *date, struct buf *b)
+{
 	if (header_find(h, "Date") == NULL)
 		buf_addf(b, "Date: %s\r\n", date);
 	if (header_find(h, "From") == NULL)
-		from_add(c, b);
+		from_add(c, "From", b);
 	if (header_find(h, "To") == NULL && header_find(h, "Cc") == NULL)
 		buf_add_string(b, "To: undisclosed-recipients:;\r\n");
-	if (header_find(h, "Message-ID") == NULL) {
-		if (name_make(&unique) < 0)
-			return -1;
-		buf_addf(b, "Message-ID: <%s@%s>\r\n", unique.text,
-		    strchr(c->identity->hostname, '.') == NULL &&
-			    strchr(c->identity->domain, '.') != NULL
-			? c->identity->domain
-			: c->identity->hostname);
-	}
-	return 0;
+	return header_find(h, "Message-ID") == NULL ? message_id_add(c, "Message-ID", b) : 0;
 }
 
 int
@@ -160,6 +191,8 @@ complete_header(const struct header *h, const struct completion *c, struct buf *
 
 	clock_format_rfc5322(c->envelope->time, date);
 	received_add(c, date, b);
+	if (resent_add(h, c, date, b) < 0)
+		return -1;
 	for (size_t i = 0; i < h->count; i++) {
 		const struct field *f = &h->fields[i];
 		int r = 0;

@@ -140,3 +140,38 @@ header_find(const struct header *h, const char *name)
 			return &h->fields[i];
 	return NULL;
 }
+
+/* The fields of which a block has one at most.  Addresses are not among them: some
+ * programs write a field for each, and to stop at the second would drop recipients. */
+static const char *const once_in_a_block[] = { "Resent-Date", "Resent-From", "Resent-Sender",
+	"Resent-Message-ID" };
+
+bool
+header_resent_block(const struct header *h, size_t *begin, size_t *end)
+{
+	static const char prefix[] = "Resent-";
+	unsigned seen = 0;
+	bool found = false;
+
+	for (size_t i = 0; i < h->count; i++) {
+		const struct field *f = &h->fields[i];
+
+		if (found && header_is(h, f, "Received"))
+			break;
+		for (unsigned k = 0; k < 4; k++) {
+			if (!header_is(h, f, once_in_a_block[k]))
+				continue;
+			if (seen & 1U << k)
+				return true;
+			seen |= 1U << k;
+		}
+		if (f->name_len < sizeof(prefix) ||
+		    strncasecmp(h->text.data + f->start, prefix, sizeof(prefix) - 1) != 0)
+			continue;
+		if (!found)
+			*begin = i;
+		found = true;
+		*end = i + 1;
+	}
+	return found;
+}

@@ -57,6 +57,11 @@ bool header_is(const struct header *h, const struct field *f, const char *name);
 /* The first field of that name, or NULL. */
 const struct field *header_find(const struct header *h, const char *name);
 
+/* The topmost block of Resent- fields (RFC 5322 section 3.6.6; each time a message is
+ * resent, a block is put on top): fields[begin] to fields[end - 1], among which others
+ * may stand.  False if there is none. */
+bool header_resent_block(const struct header *h, size_t *begin, size_t *end);
+
 /* How long the name is at the start of a line that begins a field; 0 if it does
  * not.  len may end within the line. */
 size_t header_name_length(const char *line, size_t len);

@@ -171,16 +171,21 @@ recipients_add(struct recipients *r, const char *address)
 	return list_add(r, "recipient", address, strlen(address));
 }
 
+/* A message that was resent has its old recipients below the new ones: those of the
+ * topmost block count. */
 int
 recipients_from_header(struct recipients *r, const struct header *h)
 {
 	static const char *const plain[] = { "To", "Cc", "Bcc" };
 	static const char *const resent[] = { "Resent-To", "Resent-Cc", "Resent-Bcc" };
+	size_t begin = 0, end = h->count;
 	bool is_resent = false;
 
 	for (size_t k = 0; k < 3; k++)
 		is_resent |= header_find(h, resent[k]) != NULL;
-	for (size_t i = 0; i < h->count; i++) {
+	if (is_resent)
+		header_resent_block(h, &begin, &end);
+	for (size_t i = begin; i < end; i++) {
 		const struct field *f = &h->fields[i];
 
 		for (size_t k = 0; k < 3; k++) {

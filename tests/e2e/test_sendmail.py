@@ -170,6 +170,14 @@ def test_a_blind_copy_is_sent_and_not_shown(field, host):
     assert b"secret" not in content and not re.search(rb"(?im)^bcc", content)
 
 
+def test_of_a_message_that_was_resent_twice_the_new_recipients_count(host):
+    old = b"Resent-From: a@b\nResent-To: old@x.example\nResent-Bcc: hidden@x.example\nTo: first@x.example\n"
+    new = b"Resent-From: c@d\nResent-To: bob@example.test\n"
+    envelope, content = queued(host, sendmail(host, "-t", input=new + b"Received: by x\n" + old + b"\nhello\n"))
+    assert recipients(envelope) == ["bob@example.test"]
+    assert content.count(b"Resent-Date:") == 1 and b"Resent-To: old@x.example" in content and b"hidden" not in content
+
+
 @pytest.mark.parametrize("field", [*BCC, b"Resent-Bcc: secret@x.example"])
 def test_a_blind_copy_field_is_not_shown_without_dash_t_either(field, host):
     _, content = queued(host, sendmail(host, BOB, input=field + b"\nSubject: x\n\nx\n"))

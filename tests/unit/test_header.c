@@ -112,7 +112,8 @@ a_whole_header_is_not_changed_by_an_octet(void **state)
 		FULL "Subject: a\r\n  folded\r\n\twith tab  \r\nX-Empty:\r\nx-trailing: y \t\r\n",
 		"received: by x\r\n" FULL, FULL "Subject : blank before the colon\r\n",
 		FULL "X-8bit: \xc3\xa4 \xff\r\nX: a:b:c\r\n",
-		FULL "Resent-To: \"Joe, x\" <a@b> (c, d),\r\n\te@f\r\nSubject: Bcc: x\r\n",
+		FULL "Resent-Date: x\r\nResent-From: a@b\r\nResent-Message-ID: <x@y>\r\n"
+		     "Resent-To: \"Joe, x\" <a@b> (c, d),\r\n\te@f\r\nSubject: Bcc: x\r\n",
 		FULL "Xbcc: x\r\nBccx: y\r\nX-Bcc: z\r\n",
 		FULL "DKIM-Signature: v=1;\r\n b=abc\r\n", FULL "Cc: not an address at all\r\n" };
 
@@ -122,6 +123,59 @@ a_whole_header_is_not_changed_by_an_octet(void **state)
 
 		snprintf(text, sizeof(text), "%s\r\nbody\r\n", headers[i]);
 		check(text, headers[i], "body|");
+	}
+}
+
+static void
+a_resent_block_gains_date_author_and_id(void **state)
+{
+	struct result r = sent("Resent-To: c@d\n" FULL "\n");
+	const char *s = behind_received(&r);
+
+	(void)state;
+	assert_int_equal(strncmp(s, "Resent-Date: ", 13), 0);
+	assert_non_null(strstr(s, "\r\nResent-From: "));
+	assert_non_null(strstr(s, "\r\nResent-Message-ID: <"));
+	assert_non_null(strstr(s, "\r\nResent-To: c@d\r\n" FULL));
+	result_free(&r);
+}
+
+static void
+the_topmost_resent_block_is_found(void **state)
+{
+	static const struct {
+		const char *header;
+		int begin, end; /* -1: none */
+	} rows[] = {
+		{ "To: a\n", -1, -1 },
+		{ "Resent-\n: x\n", -1, -1 },
+		{ "Resent-To: a\n", 0, 1 },
+		{ "Received: x\nresent-to: a\nTo: b\n", 1, 2 },
+		{ "Resent-To: a\nResent-To: b\nTo: c\n", 0, 2 },
+		{ "Resent-From: a\nResent-To: b\nResent-From: c\nResent-To: d\n", 0, 2 },
+		{ "Resent-To: b\nResent-Date: a\nResent-To: d\nResent-Date: c\n", 0, 3 },
+		{ "Resent-To: b\nReceived: x\nResent-To: d\n", 0, 1 },
+		{ "Resent-To: b\nX: y\nResent-Cc: d\n", 0, 3 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		int fd = memory_file(rows[i].header, strlen(rows[i].header));
+		size_t begin = 0, end = 0;
+		struct header h;
+		struct input in;
+		struct piece p;
+		bool found;
+
+		assert_int_equal(input_init(&in, fd, true), 0);
+		assert_true(header_read(&h, &in, &p) >= 0);
+		found = header_resent_block(&h, &begin, &end);
+		if (found != (rows[i].begin >= 0) ||
+		    (found && ((int)begin != rows[i].begin || (int)end != rows[i].end)))
+			fail_msg("%s: %d %zu %zu", rows[i].header, found, begin, end);
+		header_free(&h);
+		input_fini(&in);
+		close(fd);
 	}
 }
 
@@ -288,7 +342,7 @@ bare_addresses_gain_the_domain(void **state)
 		    "To: a@dom.example,\r\n b@dom.example,\r\n\tc@dom.example\r\n" },
 		{ "Reply-To: \"a b\"\n", "Reply-To: \"a b\"@dom.example\r\n" },
 		{ "Sender: root\n", "Sender: root@dom.example\r\n" },
-		{ "Resent-To : root\n", "Resent-To : root@dom.example\r\n" },
+		{ "Resent-Sender : root\n", "Resent-Sender : root@dom.example\r\n" },
 		{ "Cc: undisclosed-recipients:;\n", "Cc: undisclosed-recipients:;\r\n" },
 		{ "Cc: root, a b@c\n", "Cc: root, a b@c\r\n" },
 		{ "Cc: root, \"\n", "Cc: root, \"\r\n" },
@@ -535,6 +589,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_id_of_a_host_without_dot_has_the_domain),
 		cmocka_unit_test(a_whole_header_is_not_changed_by_an_octet),
+		cmocka_unit_test(a_resent_block_gains_date_author_and_id),
+		cmocka_unit_test(the_topmost_resent_block_is_found),
 		cmocka_unit_test(blind_copies_go_with_all_their_lines),
 		cmocka_unit_test(what_ends_the_header_is_known),
 		cmocka_unit_test(mailbox_lines_in_front_go),
