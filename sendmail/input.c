@@ -21,6 +21,16 @@ input_init(struct input *in, int fd, bool ignore_dots)
 	return in->chunk == NULL ? -1 : 0;
 }
 
+int
+input_init_source(struct input *in, input_source *source, void *context)
+{
+	if (input_init(in, -1, true) < 0)
+		return -1;
+	in->source = source;
+	in->context = context;
+	return 0;
+}
+
 void
 input_fini(struct input *in)
 {
@@ -46,6 +56,14 @@ readable_wait(const struct input *in)
 	return n > 0 ? 0 : -1;
 }
 
+static ssize_t
+octets_read(struct input *in, char *data, size_t size)
+{
+	if (in->source != NULL)
+		return in->source(in->context, data, size);
+	return readable_wait(in) < 0 ? -1 : file_read(in->fd, data, size);
+}
+
 /* Moves what is left to the front and reads on.  1; 0 at the end; -1. */
 static int
 fill(struct input *in)
@@ -55,9 +73,7 @@ fill(struct input *in)
 	memmove(in->chunk, in->chunk + in->at, in->len - in->at);
 	in->len -= in->at;
 	in->at = 0;
-	n = readable_wait(in);
-	if (n == 0)
-		n = file_read(in->fd, in->chunk + in->len, CHUNK - in->len);
+	n = octets_read(in, in->chunk + in->len, CHUNK - in->len);
 	if (n < 0) {
 		in->failed = true;
 		in->error = errno;

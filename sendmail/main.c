@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/settings.h"
 #include "sendmail/options.h"
+#include "sendmail/smtp_server.h"
 #include "sendmail/submit.h"
 #include "sendmail/verify.h"
 #include "spool/control.h"
@@ -113,8 +114,11 @@ deliver(const struct settings *s, const struct options *o, bool good)
 		fprintf(stderr,
 		    "sendmail: nothing is queued: the file that -C names does not say where "
 		    "its spool is\n");
-		return EX_TEMPFAIL;
+		return o->mode == MODE_SMTP ? smtp_server_refuse("no spool is configured")
+					    : EX_TEMPFAIL;
 	}
+	if (o->mode == MODE_SMTP)
+		return smtp_server_run(s, o);
 	code = submit(s, o);
 	if (!good && code == 0)
 		fputs(
@@ -176,7 +180,7 @@ main(int argc, char **argv)
 		return EX_USAGE;
 	}
 	/* a caller's own configuration has no business with the host's spool */
-	if (o.config != NULL || o.mode != MODE_DELIVER)
+	if (o.config != NULL || (o.mode != MODE_DELIVER && o.mode != MODE_SMTP))
 		rights_drop(&rights);
 	o.rights = &rights;
 	if (access("/dev/log", W_OK) == 0)
@@ -191,10 +195,6 @@ main(int argc, char **argv)
 		return 0;
 	case MODE_NOTE:
 		return note(o.note);
-	case MODE_SMTP:
-		fputs(
-		    "sendmail: SMTP on standard input is not to be had in this version\n", stderr);
-		return EX_USAGE;
 	case MODE_DELIVER:
 		/* of other agents it is a command about the queue; with recipients it is
 		 * a message, and that must not be lost */

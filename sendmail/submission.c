@@ -68,6 +68,8 @@ submission_fail_spool(struct submission *s)
 	/* EBADMSG: relayd's receiver says that the message is at fault */
 	int code = errno == EBADMSG ? EX_DATAERR : EX_TEMPFAIL;
 
+	if (errno == ENOSPC || errno == EDQUOT)
+		s->status = "4.3.1";
 	return submission_fail(s, code, "%s", s->spool->problem);
 }
 
@@ -89,8 +91,16 @@ hops_check(struct submission *s)
 		hops += header_is(&s->header, &s->header.fields[i], "Received");
 	if (hops < HOPS_MAX)
 		return 0;
+	s->status = "5.4.6";
 	return submission_fail(s, EX_DATAERR,
 	    "the message has passed %zu servers, so it seems to go in a circle (5.4.6)", hops);
+}
+
+static int
+too_long(struct submission *s, const char *problem)
+{
+	s->status = "5.3.4";
+	return submission_fail(s, EX_DATAERR, "%s", problem);
 }
 
 static int
@@ -101,8 +111,7 @@ header_take(struct submission *s, struct input *in, bool from_header, struct pie
 	if (r < 0 && in->failed)
 		return input_fail(s, in);
 	if (r < 0 && errno == ENOBUFS)
-		return submission_fail(
-		    s, EX_DATAERR, "the header of the message is longer than 8 MB");
+		return too_long(s, "the header of the message is longer than 8 MB");
 	if (r < 0)
 		return submission_fail(s, EX_TEMPFAIL, "out of memory");
 	if (hops_check(s) < 0)
@@ -123,7 +132,7 @@ file_begin(struct submission *s)
 		return 0;
 	if (errno != ENOBUFS)
 		return submission_fail_spool(s);
-	return submission_fail(s, EX_DATAERR,
+	return too_long(s,
 	    "the envelope is longer than 8 MB: too many or too long addresses; send the "
 	    "message in parts");
 }
@@ -136,6 +145,7 @@ size_check(struct submission *s)
 
 	if (max == 0 || s->writer.length <= max)
 		return 0;
+	s->status = "5.3.4";
 	return submission_fail(s, EX_DATAERR,
 	    "the message is larger than max_message_size (%llu octets)", (unsigned long long)max);
 }

@@ -37,6 +37,7 @@ struct submission {
 	struct scan header_scan, body_scan; /* of what went to the writer */
 
 	int code;           /* the exit code of what went wrong */
+	const char *status; /* the same of RFC 3463, where the code says too little; or NULL */
 	char problem[4500]; /* the same in words, one line; fit for a terminal */
 };
 
