@@ -112,7 +112,8 @@ fill(struct smtp_channel *c)
 size_t
 smtp_channel_peek(struct smtp_channel *c, const char **data)
 {
-	if (c->at == c->len && !fill(c))
+	/* what was accepted could not be told any more */
+	if (c->state == CHANNEL_BROKEN || (c->at == c->len && !fill(c)))
 		return 0;
 	*data = c->data + c->at;
 	return c->len - c->at;

@@ -234,6 +234,69 @@ a_directory_is_an_error_and_no_empty_message(void **state)
 	close(fd);
 }
 
+/* Gives a text in pieces, an error at '!'. */
+struct pieces {
+	const char *text;
+	size_t size;
+};
+
+static ssize_t
+pieces_read(void *context, char *data, size_t size)
+{
+	struct pieces *p = context;
+	size_t n = strcspn(p->text, "!");
+
+	if (n == 0 && *p->text == '!') {
+		errno = ECONNABORTED;
+		return -1;
+	}
+	n = n < p->size ? n : p->size;
+	n = n < size ? n : size;
+	memcpy(data, p->text, n);
+	p->text += n;
+	return (ssize_t)n;
+}
+
+static void
+a_source_says_itself_where_the_message_ends(void **state)
+{
+	(void)state;
+	for (size_t size = 1; size < 10; size++) {
+		struct pieces all = { .text = "a\r\n.\r\n.\nb", .size = size };
+		struct buf b = BUF_INIT(100);
+		struct input in;
+		struct piece p;
+
+		assert_int_equal(input_init_source(&in, pieces_read, &all), 0);
+		while (input_next(&in, &p) > 0) {
+			buf_append(&b, p.data, p.len);
+			if (p.ends_line)
+				buf_add_char(&b, '|');
+		}
+		assert_string_equal(buf_string(&b), "a|.|.|b|");
+		assert_false(in.failed);
+		input_fini(&in);
+		buf_free(&b);
+	}
+}
+
+static void
+a_source_that_fails_fails_the_input(void **state)
+{
+	struct pieces all = { .text = "a\r\nbc!", .size = 100 };
+	struct input in;
+	struct piece p;
+
+	(void)state;
+	assert_int_equal(input_init_source(&in, pieces_read, &all), 0);
+	assert_int_equal(input_next(&in, &p), 1);
+	assert_int_equal(input_next(&in, &p), 1);
+	assert_false(p.ends_line);
+	assert_int_equal(input_next(&in, &p), -1);
+	assert_int_equal(in.error, ECONNABORTED);
+	input_fini(&in);
+}
+
 int
 main(void)
 {
@@ -245,6 +308,8 @@ main(void)
 		cmocka_unit_test(nul_octets_pass),
 		cmocka_unit_test(a_read_that_fails_stays_an_error),
 		cmocka_unit_test(a_directory_is_an_error_and_no_empty_message),
+		cmocka_unit_test(a_source_says_itself_where_the_message_ends),
+		cmocka_unit_test(a_source_that_fails_fails_the_input),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
