@@ -59,6 +59,7 @@ submission_begin(struct smtp_session *s, const struct smtp_mail *m)
 	struct smtp_transaction *t = &s->transaction;
 	struct submission *b = &t->submission;
 
+	t->spool = (struct spool){ .dir = -1, .queue = -1 };
 	submission_init(b, setup->settings, setup->identity, &t->spool);
 	t->open = true;
 	snprintf(t->from_host, sizeof(t->from_host), "%s (%s)",

@@ -96,6 +96,7 @@ DIALOGUES = {
     "addresses that are none": (b"MAIL FROM:<a@x>\r\n" + b"".join(b"RCPT TO:%s\r\n" % a for a in (
         b"<>", b"<a@b@c>", b"<a b@c>", b"<a@x,b@x>", b"Joe <a@x>", b"<a@x", b"<@x>", b"<a@x.>", b"<" + b"a" * 65 + b"@x>")),
         "250 501 501 501 501 555 501 501 553 553", 75),
+    "a sender that is none": (b"MAIL FROM:<a@x..y>\r\nMAIL FROM:<a@+x>\r\nNOOP\r\nMAIL FROM:<a@x>\r\nRSET\r\n", "553 553 250 250 250", 0),
     "an address that is not ASCII": ("MAIL FROM:<ü@x>\r\nMAIL FROM:<a@x>\r\nRCPT TO:<ü@x>\r\nRSET\r\n".encode(),
                                      "553 250 553 250", 0),
     "the same with SMTPUTF8": ("MAIL FROM:<ü@x> SMTPUTF8\r\nRCPT TO:<ü@x>\r\nRSET\r\n".encode(), "250 250 250", 0),
