@@ -171,7 +171,7 @@ is_xtext(const char *s)
 	static const char hex[] = "0123456789ABCDEF";
 
 	for (; *s != '\0'; s++) {
-		if (*s < 33 || *s > 126 || *s == '=')
+		if ((unsigned char)*s < 33 || *s == 127 || *s == '=')
 			return false;
 		if (*s != '+')
 			continue;
@@ -183,21 +183,41 @@ is_xtext(const char *s)
 	return true;
 }
 
-/* "type;address".  For the type utf-8 the address is written otherwise (RFC 6533
- * section 3), in ASCII still. */
+/* "type;address".  Only the type utf-8 may have more than ASCII (RFC 6533 section 3). */
 static bool
 is_orcpt(const char *s)
 {
-	size_t n = strcspn(s, ";");
+	size_t n = strcspn(s, ";"), len = strlen(s);
 
-	if (n == 0 || s[n] == '\0' || s[n + 1] == '\0' || strlen(s) > ENVELOPE_ORCPT_MAX)
+	if (n == 0 || n + 1 >= len || len > ENVELOPE_ORCPT_MAX)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (s[i] <= 32 || s[i] >= 127 || strchr("()<>@,;:\\\"/[]?=.+", s[i]) != NULL)
 			return false;
-	if (!text_is_ascii(s, strlen(s)))
+	if (!text_is_ascii(s, len) && (strncasecmp(s, "utf-8;", 6) != 0 || !text_is_utf8(s, len)))
 		return false;
 	return is_xtext(s + n + 1);
+}
+
+int
+smtp_orcpt_encode(const char *orcpt, struct buf *b)
+{
+	while (*orcpt != '\0') {
+		size_t n = text_utf8_length(orcpt, strlen(orcpt));
+		unsigned long c = (unsigned char)*orcpt;
+
+		if (n < 2) {
+			buf_add_char(b, *orcpt++);
+			continue;
+		}
+		/* the bits of the first octet that are its own: 5, 4 or 3 */
+		c &= 0x7fUL >> n;
+		for (size_t i = 1; i < n; i++)
+			c = c << 6 | ((unsigned char)orcpt[i] & 0x3f);
+		buf_addf(b, "\\x{%lX}", c);
+		orcpt += n;
+	}
+	return b->failed ? -1 : 0;
 }
 
 static int
@@ -240,7 +260,8 @@ static int
 envid_take(struct smtp_mail *m, const char *value, struct smtp_problem *p)
 {
 	if (m->envid != NULL || value == NULL || *value == '\0' ||
-	    strlen(value) > ENVELOPE_ENVID_MAX || !is_xtext(value))
+	    strlen(value) > ENVELOPE_ENVID_MAX || !text_is_ascii(value, strlen(value)) ||
+	    !is_xtext(value))
 		return fail(
 		    p, 501, "5.5.4", "ENVID must be 1 to 100 characters of xtext, given once");
 	m->envid = value;

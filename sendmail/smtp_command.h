@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "spool/envelope.h"
 
 enum smtp_verb {
@@ -52,7 +53,7 @@ struct smtp_mail {
 struct smtp_rcpt {
 	const char *address;
 	unsigned notify;   /* enum notify; 0: not given */
-	const char *orcpt; /* "type;xtext", or NULL */
+	const char *orcpt; /* "type;xtext", or "utf-8;" and UTF-8, or NULL */
 };
 
 struct smtp_chunk {
@@ -65,6 +66,10 @@ struct smtp_command smtp_command_parse(char *line);
 /* 0, or -1 with *problem. */
 int smtp_mail_parse(char *argument, struct smtp_mail *m, struct smtp_problem *problem);
 int smtp_rcpt_parse(char *argument, struct smtp_rcpt *r, struct smtp_problem *problem);
+
+/* Appends an ORCPT with its UTF-8 as \x{HEX} (RFC 6533 section 3), which is all ASCII.
+ * 0, or -1 if b cannot hold it. */
+int smtp_orcpt_encode(const char *orcpt, struct buf *b);
 
 /* False if the size of the chunk cannot be told. */
 bool smtp_chunk_parse(char *argument, struct smtp_chunk *chunk);

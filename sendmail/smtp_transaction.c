@@ -134,30 +134,46 @@ recipients_undo(struct smtp_transaction *t, size_t count)
 }
 
 static void
+recipient_refuse(struct smtp_session *s)
+{
+	const struct smtp_transaction *t = &s->transaction;
+	const struct recipients *all = &t->submission.recipients;
+	const char *problem = t->submission.problem;
+
+	if (t->full)
+		refuse(s, 452, "4.5.3", "recipient", problem);
+	else if (all->code == EX_TEMPFAIL)
+		refuse(s, 451, "4.3.0", "recipient", problem);
+	else if (all->expansion.error.len > 0)
+		refuse(s, 550, "5.2.4", "recipient", problem);
+	else
+		refuse(s, 553, "5.1.3", "recipient", problem);
+}
+
+static void
 recipient_take(struct smtp_session *s, const struct smtp_rcpt *r)
 {
 	struct smtp_transaction *t = &s->transaction;
 	struct recipients *all = &t->submission.recipients;
 	size_t before = t->submission.envelope.recipient_count;
+	struct buf orcpt = BUF_INIT(ENVELOPE_ORCPT_MAX);
 
-	all->notify = r->notify;
-	all->orcpt = r->orcpt;
-	if (recipients_add(all, r->address) == 0) {
-		all->orcpt = NULL;
-		smtp_reply(&s->channel, 250, "2.1.5", "recipient accepted");
+	if (r->orcpt != NULL && smtp_orcpt_encode(r->orcpt, &orcpt) < 0) {
+		smtp_session_error(s, 501, "5.5.4", "ORCPT is too long");
+		buf_free(&orcpt);
 		return;
 	}
+	all->notify = r->notify;
+	all->orcpt = r->orcpt != NULL ? orcpt.data : NULL;
+	if (recipients_add(all, r->address) == 0) {
+		smtp_reply(&s->channel, 250, "2.1.5", "recipient accepted");
+	} else {
+		submission_fail_recipients(&t->submission);
+		recipients_undo(t, before);
+		recipient_refuse(s);
+	}
 	all->orcpt = NULL;
-	submission_fail_recipients(&t->submission);
-	recipients_undo(t, before);
-	if (t->full)
-		refuse(s, 452, "4.5.3", "recipient", t->submission.problem);
-	else if (all->code == EX_TEMPFAIL)
-		refuse(s, 451, "4.3.0", "recipient", t->submission.problem);
-	else if (all->expansion.error.len > 0)
-		refuse(s, 550, "5.2.4", "recipient", t->submission.problem);
-	else
-		refuse(s, 553, "5.1.3", "recipient", t->submission.problem);
+	buf_free(&orcpt);
 }
 
 void
@@ -173,7 +189,8 @@ smtp_transaction_rcpt(struct smtp_session *s)
 		smtp_session_error(s, 503, "5.5.1", "chunks of the message are under way");
 	else if (smtp_rcpt_parse(s->command.argument, &r, &problem) < 0)
 		smtp_session_error(s, problem.code, problem.status, problem.text);
-	else if (!s->channel.utf8 && !is_ascii(r.address))
+	else if (!s->channel.utf8 &&
+		 (!is_ascii(r.address) || (r.orcpt != NULL && !is_ascii(r.orcpt))))
 		refuse(s, 553, "5.6.7", "recipient",
 		    "an address that is not ASCII needs SMTPUTF8 in MAIL");
 	else if (t->full || t->submission.envelope.recipient_count >= RECIPIENTS_MAX)

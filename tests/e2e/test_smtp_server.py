@@ -248,9 +248,12 @@ def test_smtplib(host, client):
 
 def test_smtplib_with_utf_8(host, client):
     message = "From: ü@x.example\r\nTo: ö@y.example\r\nSubject: ä\r\n\r\nß\r\n"
-    client.sendmail("ü@x.example", ["ö@y.example"], message.encode(), mail_options=["SMTPUTF8", "BODY=8BITMIME"])
+    client.command_encoding = "utf-8"
+    client.sendmail("ü@x.example", ["ö@y.example"], message.encode(), mail_options=["SMTPUTF8", "BODY=8BITMIME"],
+                    rcpt_options=["ORCPT=utf-8;ö@y.example"])
     envelope, content = only(host)
-    assert fields(envelope, "sender") == ["<ü@x.example>"] and fields(envelope, "recipient") == ["<ö@y.example>"]
+    assert fields(envelope, "sender") == ["<ü@x.example>"]
+    assert fields(envelope, "recipient") == ["<ö@y.example> ORCPT=utf-8;\\x{F6}@y.example"]
     assert b"with UTF8SMTP id" in content and body(content) == "ß\r\n".encode()
 
 
@@ -385,6 +388,22 @@ def test_aliases_at_rcpt(make_host):
     envelope, _ = only(host)
     assert fields(envelope, "recipient") == ["<one@y.example>", "<two@y.example>", "<TWO@example.test>", "<team@example.test>"]
     assert fields(envelope, "sender") == ["<root@example.test>"] and fields(envelope, "bounce-to") == ["<ops@y.example>"]
+
+
+def test_an_alias_that_does_not_fit_adds_nobody(make_host):
+    """65536 addresses are the limit; a part of a list must not go out when its recipient was refused."""
+    host = make_host(None, aliases="/dev/null")
+    for name, count in [("small", 9000), ("large", 60000)]:
+        (host.directory / name).write_text("".join(f"{name}{n}@y.example\n" for n in range(count)))
+    aliases = host.directory / "aliases"
+    aliases.write_text("".join(f"{name}: :include:{host.directory}/{name}\n" for name in ("small", "large")))
+    for path in (aliases, host.directory / "small", host.directory / "large"):
+        path.chmod(0o644)
+        harness.give_away(path)
+    host.configure([], aliases=aliases)
+    done = talk(host, b"MAIL FROM:<a@x>\r\nRCPT TO:<small>\r\nRCPT TO:<large>\r\nRCPT TO:<large0@y.example>\r\nDATA\r\n\r\n.\r\nQUIT\r\n")
+    assert done.codes == "220 250 250 452 452 354 250 221"
+    assert fields(only(host)[0], "recipient") == [f"<small{n}@y.example>" for n in range(9000)]
 
 
 def test_an_alias_file_that_cannot_be_read_is_temporary(make_host):

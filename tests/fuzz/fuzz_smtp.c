@@ -84,7 +84,7 @@ queue_empty(void)
 static size_t
 ids_hide(struct buf *replies)
 {
-	static const char mark[] = "queued as ";
+	static const char mark[] = "\n250 2.0.0 queued as ";
 	char *s = replies->data;
 	size_t n = 0;
 

@@ -209,6 +209,9 @@ parameters_of_rcpt_are_checked(void **state)
 		{ "TO:<a@b> notify=success,Failure,DELAY", "<a@b> 14" },
 		{ "TO:<a@b> ORCPT=rfc822;a+2Bb@c NOTIFY=FAILURE", "<a@b> 4 rfc822;a+2Bb@c" },
 		{ "TO:<a@b> ORCPT=utf-8;\\x{FC}@c", "<a@b> utf-8;\\x{FC}@c" },
+		{ "TO:<a@b> ORCPT=UTF-8;\xc3\xbc@c", "<a@b> UTF-8;\xc3\xbc@c" },
+		{ "TO:<a@b> ORCPT=utf-8;\xff@c", "501 5.5.4" },
+		{ "TO:<a@b> ORCPT=rfc822;\xc3\xbc@c", "501 5.5.4" },
 		{ "TO:<>", "501 5.5.4" },
 		{ "TO:", "501 5.5.4" },
 		{ "TO:<a@b> NOTIFY", "501 5.5.4" },
@@ -228,6 +231,19 @@ parameters_of_rcpt_are_checked(void **state)
 
 	(void)state;
 	check(rows, COUNT(rows), rcpt_describe);
+}
+
+static void
+utf_8_in_orcpt_is_written_in_ascii(void **state)
+{
+	struct buf b = BUF_INIT(100), small = BUF_INIT(10);
+
+	(void)state;
+	assert_int_equal(smtp_orcpt_encode("utf-8;a\xc3\xbc\xe2\x82\xac\xf0\x9f\x92\xa9@c", &b), 0);
+	assert_string_equal(b.data, "utf-8;a\\x{FC}\\x{20AC}\\x{1F4A9}@c");
+	assert_int_equal(smtp_orcpt_encode("utf-8;\xc3\xbc", &small), -1);
+	buf_free(&b);
+	buf_free(&small);
 }
 
 static void
@@ -282,6 +298,7 @@ main(void)
 		cmocka_unit_test(a_path_is_read_as_clients_write_it),
 		cmocka_unit_test(parameters_of_mail_are_checked),
 		cmocka_unit_test(parameters_of_rcpt_are_checked),
+		cmocka_unit_test(utf_8_in_orcpt_is_written_in_ascii),
 		cmocka_unit_test(the_size_of_a_chunk_is_understood_or_not_guessed),
 		cmocka_unit_test(only_a_name_or_an_address_stands_in_received),
 	};
