@@ -73,6 +73,10 @@ flush(const struct settings *s, const struct options *o)
 {
 	char line[CONTROL_REQUEST_MAX];
 
+	if (o->recipient_count > 0)
+		fputs("sendmail: warning: with -q nothing is read or sent; the words without an "
+		      "option are ignored\n",
+		    stderr);
 	/* without relayd the queue goes out when it starts */
 	if (o->select == 0)
 		return request(s, "retry all", "sendmail");
@@ -187,6 +191,8 @@ main(int argc, char **argv)
 		log_to_syslog(*o.log_tag != '\0' ? o.log_tag : "sendmail");
 	else
 		log_to_stderr("sendmail");
+	if (o.show_version && o.mode != MODE_VERSION)
+		version();
 	switch (o.mode) {
 	case MODE_VERSION:
 		return version();

@@ -67,7 +67,7 @@ static const struct option {
 	{ 'r', ARGUMENT, set_string },
 	{ 'S', ARGUMENT, ignore },
 	{ 's', NONE, ignore },         /* keep the From_ line */
-	{ 'T', ARGUMENT, ignore },     /* timeout */
+	{ 'T', ATTACHED, ignore },     /* timeout; sendmail 8 takes no word behind it */
 	{ 't', NONE, set_flag },
 	{ 'U', NONE, ignore },         /* SMTPUTF8: used when something needs it */
 	{ 'V', ARGUMENT, set_envid },
@@ -244,8 +244,7 @@ static int
 set_debug(struct options *o, char letter, const char *value)
 {
 	(void)letter;
-	if (strcmp(value, "0.1") == 0)
-		o->mode = MODE_VERSION;
+	o->show_version |= strcmp(value, "0.1") == 0;
 	return 0;
 }
 
@@ -261,11 +260,12 @@ set_queue(struct options *o, char letter, const char *value)
 	char kind = value[not ? 1 : 0];
 
 	(void)letter;
-	/* "-bd -q30m" starts a daemon of other agents, and is not a flush */
-	if (o->mode == MODE_NOTE)
-		return 0;
-	o->mode = MODE_FLUSH;
+	/* "-bp -q" and "mailq -q" list, "-bd -q30m" starts a daemon of other agents */
+	if (o->mode == MODE_DELIVER)
+		o->mode = MODE_FLUSH;
 	if (kind == 'Q') {
+		if (o->mode != MODE_FLUSH)
+			return 0;
 		o->mode = MODE_NOTE;
 		o->note = "there is no quarantine; spoolctl acts on single messages";
 	} else if (kind != '\0' && strchr("IRS", kind) != NULL) {
@@ -392,17 +392,20 @@ long_parse(struct options *o, const char *word)
 	return 0;
 }
 
-/* The name that the program was called by. */
+/* The name that the program was called by stands for a mode. */
 static void
 name_apply(struct options *o, const char *name)
 {
+	static const struct {
+		const char *name, *mode;
+	} names[] = { { "mailq", "p" }, { "newaliases", "i" }, { "hoststat", "h" },
+		{ "purgestat", "H" }, { "smtpd", "d" } };
 	const char *slash = strrchr(name, '/');
 
 	name = slash == NULL ? name : slash + 1;
-	if (strcmp(name, "mailq") == 0)
-		o->mode = MODE_LIST;
-	else if (strcmp(name, "newaliases") == 0)
-		o->mode = MODE_ALIASES;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i].name) == 0)
+			set_mode(o, 'b', names[i].mode);
 }
 
 int
@@ -436,5 +439,8 @@ options_parse(struct options *o, int argc, char **argv)
 	}
 	o->recipients = argv + 1;
 	o->recipient_count = (size_t)kept - 1;
+	/* "-d0.1 USER" is a message, and must not be lost */
+	if (o->show_version && o->mode == MODE_DELIVER && kept == 1 && !o->from_header)
+		o->mode = MODE_VERSION;
 	return 0;
 }

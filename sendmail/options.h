@@ -20,7 +20,7 @@ enum mode {
 	MODE_VERIFY,  /* -bv: where mail for the addresses would go */
 	MODE_FLUSH,   /* -q */
 	MODE_CHECK,   /* -bC: the configuration */
-	MODE_VERSION, /* -bV, -d0.1, --version */
+	MODE_VERSION, /* -bV, --version; -d0.1 without anything else to do */
 	MODE_HELP,    /* --help */
 	MODE_NOTE,    /* accepted without effect: the note says why */
 };
@@ -34,6 +34,7 @@ struct options {
 	bool from_header;      /* -t */
 	bool ignore_dots;      /* -i: a lone dot does not end the message */
 	bool no_aliases;       /* -n */
+	bool show_version;     /* -d0.1: before what else is to be done */
 	bool verbose;          /* -v: wait, and tell the outcomes */
 	bool wait;             /* -odi: wait for the outcome of the first attempt */
 	bool quiet;            /* -oeq: only the exit code tells of an error */

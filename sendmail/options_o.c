@@ -15,7 +15,8 @@ int
 options_set_errors(struct options *o, char letter, const char *value)
 {
 	(void)letter;
-	if (strlen(value) != 1 || strchr("mpqwe", *value) == NULL)
+	/* "ErrorMode=mail": the first letter counts, as in sendmail 8 */
+	if (*value == '\0' || strchr("mpqwe", *value) == NULL)
 		return options_fail(o, "option -oe: must be m, p, q, w or e");
 	o->quiet = *value == 'q';
 	return 0;

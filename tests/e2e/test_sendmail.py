@@ -247,7 +247,7 @@ ACCEPTED = [
     "-Am", "-Ac", "-B8BITMIME", "-B 7BIT", "-ba", "-bm", "-c", "-D /dev/null", "-d", "-d0-99.127", "-E", "-em", "-e q",
     "-FName", "-F Name", "-G", "-h 5", "-i", "-J", "-L tag", "-Mx", "-m", "-N never", "-N success,delay,failure",
     "-Nfailure", "-n", "-O DeliveryMode=b", "-oi", "-odb", "-oem", "-oee", "-o7", "-p ESMTP", "-Q", "-R full", "-R HDRS",
-    "-r a@x.example", "-fa@x.example", "-s", "-T 1h", "-t", "-U", "-V id", "-v", "-z x", "-ti", "-it", "-tifa@x.example",
+    "-r a@x.example", "-fa@x.example", "-s", "-T1h", "-t", "-U", "-V id", "-v", "-z x", "-ti", "-it", "-tifa@x.example",
     "-nimv", "-i -FCronDaemon -B8BITMIME -oem",
 ]  # fmt: skip
 

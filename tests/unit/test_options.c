@@ -36,7 +36,7 @@ options_without_effect_take_their_argument_and_no_more(void **state)
 		"-n", "-O DeliveryMode=b", "-ODeliveryMode=b", "-O ErrorMode=m", "-oA/etc/aliases",
 		"-odb", "-odi", "-odq", "-odf", "-oem", "-oep", "-oi", "-oitrue", "-om", "-oo",
 		"-or0s", "-oT1h", "-o i", "-o7", "-p TEST", "-pTEST:host", "-Q", "-Qreason",
-		"-S server", "-s", "-T 1h", "-T1h", "-U", "-V id", "-v", "-vv", "-x", "-z line",
+		"-S server", "-s", "-T", "-T1h", "-U", "-V id", "-v", "-vv", "-x", "-z line",
 		"-R hdrs", "-N never", "-r a@b", "-f a@b", "-fa@b", "-itv", "-tvi", "-vf a@b",
 		"-mnsUGc" };
 
