@@ -1,12 +1,35 @@
 /*
  * Any octets as a command line, words between NULs: the words that are left are
- * words of the line, none begins with a dash before "--", and an error has words.
+ * words of the line, none begins with a dash before "--", an error has words, and
+ * what goes into a log line, a header or a request can harm none of them.
  */
 #include "tests/fuzz/fuzz.h"
 
 #include "sendmail/options.h"
 
 #define WORDS_MAX 64
+
+static int
+is_harmless(const char *word, size_t size)
+{
+	CHECK(memchr(word, '\0', size) != NULL);
+	return word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				 "0123456789-._/")] == '\0';
+}
+
+static void
+fields_check(const struct options *o)
+{
+	CHECK((o->notify & NOTIFY_NEVER) == 0 || o->notify == NOTIFY_NEVER);
+	CHECK(o->envid == NULL || strlen(o->envid) <= ENVELOPE_ENVID_MAX);
+	CHECK(o->mode != MODE_NOTE || o->note != NULL);
+	CHECK(is_harmless(o->log_tag, sizeof(o->log_tag)));
+	CHECK(is_harmless(o->protocol, sizeof(o->protocol)));
+	CHECK(o->hops <= 1000 && o->read_timeout <= 7 * 86400 * UINT64_C(1000000));
+	CHECK(o->select == 0 || strchr("IRS", o->select) != NULL);
+	CHECK(o->select == 0 || (o->select_text[0] != '\0' && strlen(o->select_text) <= 200 &&
+				    strpbrk(o->select_text, "\r\n") == NULL));
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -31,9 +54,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			CHECK(o.recipients[i] >= text && o.recipients[i] <= text + size);
 			CHECK(dashes || o.recipients[i][0] != '-' || o.recipients[i][1] == '\0');
 		}
-		CHECK((o.notify & NOTIFY_NEVER) == 0 || o.notify == NOTIFY_NEVER);
-		CHECK(o.envid == NULL || strlen(o.envid) <= ENVELOPE_ENVID_MAX);
-		CHECK(o.mode != MODE_NOTE || o.note != NULL);
+		fields_check(&o);
 	}
 	free(text);
 	return 0;

@@ -77,12 +77,35 @@ modes_are_understood(void **state)
 		{ "sendmail -q", MODE_FLUSH },
 		{ "sendmail -q30m", MODE_FLUSH },
 		{ "sendmail -qf", MODE_FLUSH },
+		{ "sendmail -qLx", MODE_FLUSH },
+		{ "sendmail -qGgroup", MODE_FLUSH },
 		{ "sendmail -qRhost", MODE_FLUSH },
 		{ "sendmail -qIid", MODE_FLUSH },
 		{ "sendmail -q!Shost", MODE_FLUSH },
 		{ "sendmail -bC", MODE_CHECK },
 		{ "sendmail -bV", MODE_VERSION },
 		{ "sendmail -d0.1", MODE_VERSION },
+		{ "sendmail -d0.1 -t", MODE_DELIVER },
+		{ "sendmail -d0.1 a@b", MODE_DELIVER },
+		{ "sendmail -d0.1 -bt", MODE_NOTE },
+		{ "sendmail -bv -d0.1 a@b", MODE_VERIFY },
+		{ "sendmail -bv a@b", MODE_VERIFY },
+		{ "sendmail -bs", MODE_SMTP },
+		{ "sendmail -bS -i", MODE_SMTP },
+		{ "sendmail -bp -q", MODE_LIST },
+		{ "sendmail -q -bp", MODE_LIST },
+		{ "mailq -qRx", MODE_LIST },
+		{ "sendmail -bs -q", MODE_SMTP },
+		{ "sendmail -bd -q30m", MODE_NOTE },
+		{ "sendmail -q30m -bd", MODE_NOTE },
+		{ "sendmail -qQ", MODE_NOTE },
+		{ "sendmail -q!Qid", MODE_NOTE },
+		{ "sendmail -bp -qQ", MODE_LIST },
+		{ "sendmail -qG -bm", MODE_DELIVER },
+		{ "hoststat", MODE_NOTE },
+		{ "/usr/bin/purgestat", MODE_NOTE },
+		{ "smtpd -q1h", MODE_NOTE },
+		{ "mailq -bm", MODE_DELIVER },
 		{ "sendmail --version", MODE_VERSION },
 		{ "sendmail --help", MODE_HELP },
 		{ "sendmail -bd", MODE_NOTE },
@@ -153,6 +176,33 @@ what_is_wrong_is_a_usage_error(void **state)
 		{ "-R ''", "-R" },
 		{ "-V ''", "-V" },
 		{ "-V a=b", "-V" },
+		{ "-h", "option requires an argument" },
+		{ "-h many", "-h" },
+		{ "-h -1", "-h" },
+		{ "-h 1001", "-h" },
+		{ "-h ''", "-h" },
+		{ "-oe", "-oe" },
+		{ "-oez", "-oe" },
+		{ "-e z", "-oe" },
+		{ "-OErrorMode=z", "-oe" },
+		{ "-OErrorMode", "-oe" },
+		{ "-od", "-od" },
+		{ "-odx", "-od" },
+		{ "-ODeliveryMode=x", "-od" },
+		{ "-or", "-or" },
+		{ "-orx", "-or" },
+		{ "-or-1s", "-or" },
+		{ "-or8d", "-or" },
+		{ "-or99999999999999999999999s", "-or" },
+		{ "-qI", "-qI" },
+		{ "-qR", "-qR" },
+		{ "-qS", "-qS" },
+		{ "-q!S", "-qS" },
+		{ "-qRa\nb", "-qR" },
+		{ "-qRa\rb", "-qR" },
+		{ "-bp -qR", "-qR" },
+		{ "-q!", "-q!" },
+		{ "-q!f", "-q!" },
 		{ "-bz", "-b" },
 		{ "-b ''", "-b" },
 		{ "-bpp", "-b" },
@@ -249,6 +299,199 @@ dsn_options_are_understood(void **state)
 }
 
 static void
+waiting_is_asked_for_by_delivery_mode_or_verbosity(void **state)
+{
+	static const struct {
+		const char *words;
+		bool wait, verbose;
+	} rows[] = {
+		{ "-t", false, false },
+		{ "-odi", true, false },
+		{ "-odf", true, false },
+		{ "-o di", true, false },
+		{ "-ODeliveryMode=interactive", true, false },
+		{ "-O deliverymode=i", true, false },
+		{ "-odb", false, false },
+		{ "-odq", false, false },
+		{ "-odd", false, false },
+		{ "-odi -odb", false, false },
+		{ "-OXDeliveryMode=i", false, false },
+		{ "-ODeliveryModes=i", false, false },
+		{ "-v", false, true },
+		{ "-tvi", false, true },
+		{ "-v -odi", true, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct options o;
+		char line[100];
+
+		snprintf(line, sizeof(line), "sendmail %s x@y", rows[i].words);
+		assert_int_equal(parsed(&o, line), 0);
+		if (o.wait != rows[i].wait || o.verbose != rows[i].verbose)
+			fail_msg("%s", line);
+	}
+}
+
+static void
+only_the_error_mode_q_is_quiet(void **state)
+{
+	static const char *const quiet[] = { "-oeq", "-eq", "-e q", "-o eq", "-OErrorMode=q",
+		"-O errormode=quiet", "-oem -oeq" };
+	static const char *const loud[] = { "", "-oem", "-oep", "-oew", "-oee", "-em", "-e p",
+		"-OErrorMode=print", "-oeq -oem" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(quiet) + COUNT(loud); i++) {
+		bool wanted = i < COUNT(quiet);
+		struct options o;
+		char line[100];
+
+		snprintf(line, sizeof(line), "sendmail %s x@y",
+		    wanted ? quiet[i] : loud[i - COUNT(quiet)]);
+		assert_int_equal(parsed(&o, line), 0);
+		if (o.quiet != wanted)
+			fail_msg("%s", line);
+	}
+}
+
+static void
+the_read_timeout_counts_minutes_unless_a_unit_is_there(void **state)
+{
+	static const struct {
+		const char *words;
+		uint64_t seconds;
+	} rows[] = { { "-t", 0 }, { "-or0s", 0 }, { "-or0", 0 }, { "-or30s", 30 },
+		{ "-o r2m", 120 }, { "-or5", 300 }, { "-or1h", 3600 }, { "-or7d", 604800 },
+		{ "-or1h -or2s", 2 } };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct options o;
+		char line[100];
+
+		snprintf(line, sizeof(line), "sendmail %s x@y", rows[i].words);
+		assert_int_equal(parsed(&o, line), 0);
+		assert_int_equal(o.read_timeout, rows[i].seconds * 1000000);
+	}
+}
+
+static void
+hops_are_a_number(void **state)
+{
+	struct options o;
+
+	(void)state;
+	assert_int_equal(parsed(&o, "sendmail x@y"), 0);
+	assert_int_equal(o.hops, 0);
+	assert_int_equal(parsed(&o, "sendmail -h17 x@y"), 0);
+	assert_int_equal(o.hops, 17);
+	assert_int_equal(parsed(&o, "sendmail -h 1000 x@y"), 0);
+	assert_int_equal(o.hops, 1000);
+}
+
+static void
+tag_and_protocol_keep_only_harmless_characters(void **state)
+{
+	static const struct {
+		const char *value, *tag, *protocol;
+	} rows[] = {
+		{ "", "", "" },
+		{ "ESMTPS", "ESMTPS", "ESMTPS" },
+		{ "my-app_1.2/x", "my-app_1.2/x", "my-app_1.2/x" },
+		{ "t\n<0>fake", "t0fake", "t0fake" },
+		{ "%n%s \x1b[31m", "ns31m", "ns31m" },
+		{ "smtp:host.example", "smtphost.example", "smtp" },
+		{ ":host", "host", "" },
+		{ "\xc3\xa4", "", "" },
+		{ "0123456789012345678901234567890123456789", "01234567890123456789012345678901",
+		    "0123456789012345" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char value[100], *argv[] = { "sendmail", "-L", value, "-p", value, NULL };
+		struct options o;
+
+		snprintf(value, sizeof(value), "%s", rows[i].value);
+		assert_int_equal(options_parse(&o, 5, argv), 0);
+		assert_string_equal(o.log_tag, rows[i].tag);
+		assert_string_equal(o.protocol, rows[i].protocol);
+	}
+}
+
+static void
+a_flush_may_choose_by_queue_id_recipient_or_sender(void **state)
+{
+	static const struct {
+		const char *words, *text;
+		char select;
+		bool not ;
+	} rows[] = {
+		{ "-q", NULL, 0, false },
+		{ "-q30m", NULL, 0, false },
+		{ "-qf", NULL, 0, false },
+		{ "-qGgroup", NULL, 0, false },
+		{ "-qIhofox1", "hofox1", 'I', false },
+		{ "-qRexample.org", "example.org", 'R', false },
+		{ "-qSroot", "root", 'S', false },
+		{ "-q!Sroot", "root", 'S', true },
+		{ "-q!R!x", "!x", 'R', true },
+		{ "-qRx -q", "x", 'R', false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct options o;
+		char line[100];
+
+		snprintf(line, sizeof(line), "sendmail %s", rows[i].words);
+		assert_int_equal(parsed(&o, line), 0);
+		assert_int_equal(o.mode, MODE_FLUSH);
+		assert_int_equal(o.select, rows[i].select);
+		assert_int_equal(o.select_not, rows[i].not );
+		if (rows[i].text != NULL)
+			assert_string_equal(o.select_text, rows[i].text);
+	}
+}
+
+static void
+a_text_to_choose_by_has_at_most_200_octets(void **state)
+{
+	char word[300], *argv[] = { "sendmail", word, NULL };
+	struct options o;
+
+	(void)state;
+	memset(word, 'x', sizeof(word));
+	memcpy(word, "-qR", 3);
+	word[203] = '\0';
+	assert_int_equal(options_parse(&o, 2, argv), 0);
+	assert_int_equal(strlen(o.select_text), 200);
+	word[203] = 'x';
+	word[204] = '\0';
+	assert_int_equal(options_parse(&o, 2, argv), -1);
+}
+
+static void
+further_switches_are_off_until_given(void **state)
+{
+	struct options o;
+
+	(void)state;
+	assert_int_equal(parsed(&o, "sendmail x@y"), 0);
+	assert_false(o.no_aliases || o.quarantine || o.show_version || o.quiet);
+	assert_int_equal(parsed(&o, "sendmail -nQ x@y"), 0);
+	assert_true(o.no_aliases && o.quarantine);
+	assert_int_equal(parsed(&o, "sendmail -Qn x@y"), 0);
+	assert_true(!o.no_aliases && o.quarantine);
+	assert_int_equal(parsed(&o, "sendmail -d0.1 x@y"), 0);
+	assert_true(o.show_version);
+	assert_int_equal(parsed(&o, "sendmail -d0.10 x@y"), 0);
+	assert_false(o.show_version);
+}
+
+static void
 behind_two_dashes_all_words_are_addresses(void **state)
 {
 	struct options o;
@@ -321,6 +564,14 @@ main(void)
 		cmocka_unit_test(sender_and_name_are_taken_attached_and_separate),
 		cmocka_unit_test(dots_are_ignored_on_request_only),
 		cmocka_unit_test(dsn_options_are_understood),
+		cmocka_unit_test(waiting_is_asked_for_by_delivery_mode_or_verbosity),
+		cmocka_unit_test(only_the_error_mode_q_is_quiet),
+		cmocka_unit_test(the_read_timeout_counts_minutes_unless_a_unit_is_there),
+		cmocka_unit_test(hops_are_a_number),
+		cmocka_unit_test(tag_and_protocol_keep_only_harmless_characters),
+		cmocka_unit_test(a_flush_may_choose_by_queue_id_recipient_or_sender),
+		cmocka_unit_test(a_text_to_choose_by_has_at_most_200_octets),
+		cmocka_unit_test(further_switches_are_off_until_given),
 		cmocka_unit_test(behind_two_dashes_all_words_are_addresses),
 		cmocka_unit_test(posixly_correct_changes_nothing),
 		cmocka_unit_test(no_words_at_all_are_an_error),
