@@ -81,8 +81,6 @@ static const struct setting smarthost_settings[] = {
 	{ NULL, FUNCTION, 0, 0, 0, NULL, NULL, NULL },
 };
 
-static const char memory_error[] = "out of memory";
-
 /* A line of the errors, fit for a terminal. */
 __attribute__((format(printf, 2, 3))) static void
 error_add(struct parser *p, const char *fmt, ...)
@@ -107,12 +105,19 @@ settings_fail(struct parser *p, const char *what)
 }
 
 void
+settings_fail_memory(struct parser *p)
+{
+	p->settings->incomplete = true;
+	settings_fail(p, strerror(ENOMEM));
+}
+
+void
 settings_set_string(struct parser *p, char **place, const char *value)
 {
 	free(*place);
 	*place = value == NULL ? NULL : strdup(value);
 	if (value != NULL && *place == NULL)
-		settings_fail(p, memory_error);
+		settings_fail_memory(p);
 }
 
 /* Letters, digits, and what stands in user names and host names. */
@@ -278,7 +283,7 @@ smarthost_open(struct parser *p)
 
 	all = realloc(s->smarthosts, (s->smarthost_count + 1) * sizeof(*all));
 	if (all == NULL) {
-		settings_fail(p, memory_error);
+		settings_fail_memory(p);
 		return;
 	}
 	s->smarthosts = all;
@@ -372,7 +377,8 @@ settings_read(struct settings *s, const char *path, struct buf *errors)
 	if (errors->max == 0)
 		*errors = BUF_INIT(ERRORS_MAX);
 	if (s->path == NULL) {
-		error_add(&p, "%s: %s", path, memory_error);
+		s->incomplete = true;
+		error_add(&p, "%s: %s", path, strerror(ENOMEM));
 		return -1;
 	}
 	defaults_set(&p, host_settings, s);
@@ -383,7 +389,8 @@ settings_read(struct settings *s, const char *path, struct buf *errors)
 				  : errno == EILSEQ  ? "contains a NUL octet"
 						     : strerror(errno);
 
-		error_add(&p, "%s: cannot read the configuration: %s", path, why);
+		s->incomplete |= errno == ENOMEM;
+		error_add(&p, "%.*s: cannot read the configuration: %s", PATH_MAX, path, why);
 		return -1;
 	}
 	lines_read(&p, &text);

@@ -47,7 +47,8 @@ struct settings_map {
 };
 
 struct settings {
-	char *path; /* the file that was read, or would have been */
+	bool incomplete; /* memory ran out: some values are missing, and nothing may be done */
+	char *path;      /* the file that was read, or would have been */
 	char *spool_directory;
 	char *runtime_directory;
 	char *user;
@@ -75,9 +76,9 @@ struct settings {
 
 /*
  * Reads the file at path.  Returns 0 if all is well; else -1, and errors holds
- * one line "FILE:LINE: NAME: what, and what to do" for each error.  *s is valid
- * in both cases: what could not be read has its default, so that sendmail can
- * queue with a broken file.
+ * one line "FILE:LINE: NAME: what, and what to do" for each error.  Unless it is
+ * incomplete, *s is valid in both cases: what could not be read has its default, so
+ * that sendmail can queue with a broken file.
  */
 int settings_read(struct settings *s, const char *path, struct buf *errors);
 void settings_free(struct settings *s);

@@ -76,7 +76,7 @@ settings_set_local_domains(struct parser *p)
 		}
 		all = reallocarray(s->local_domains, s->local_domain_count + 1, sizeof(*all));
 		if (all == NULL) {
-			settings_fail(p, "out of memory");
+			settings_fail_memory(p);
 			return;
 		}
 		s->local_domains = all;
@@ -115,7 +115,7 @@ settings_set_map(struct parser *p)
 	}
 	all = reallocarray(s->maps, s->map_count + 1, sizeof(*all));
 	if (all == NULL) {
-		settings_fail(p, "out of memory");
+		settings_fail_memory(p);
 		return;
 	}
 	s->maps = all;

@@ -18,6 +18,9 @@ struct parser {
 /* Adds "FILE:LINE: NAME: what" to the errors. */
 void settings_fail(struct parser *p, const char *what);
 
+/* Memory ran out: the same, and the settings are incomplete. */
+void settings_fail_memory(struct parser *p);
+
 /* Replaces *place by a copy of value. */
 void settings_set_string(struct parser *p, char **place, const char *value);
 

@@ -143,6 +143,12 @@ with_settings(const struct options *o)
 
 	if (!good)
 		fprintf(stderr, "%s", buf_string(&errors));
+	if (s.incomplete) {
+		fputs("sendmail: out of memory; nothing is done\n", stderr);
+		settings_free(&s);
+		buf_free(&errors);
+		return EX_TEMPFAIL;
+	}
 	switch (o->mode) {
 	case MODE_LIST:
 		code = request(&s, "list", "mailq");
