@@ -77,11 +77,11 @@ def as_root():
 # who gets it
 
 
-def test_no_recipients(host):
+def test_a19_no_recipients(host):
     assert_refused(host, sendmail(host, "-i"), 64)
 
 
-def test_dash_t_without_recipients_in_the_header(host):
+def test_a20_dash_t_without_recipients_in_the_header(host):
     assert_refused(host, sendmail(host, "-t", input=b"Subject: x\n\nTo: bob@example.test\n"), 64)
 
 
@@ -147,7 +147,7 @@ def test_a_well_formed_recipient_in_the_header(text, host):
     assert recipients(envelope) == WELL_FORMED[text]
 
 
-def test_what_looks_like_an_option_behind_two_dashes_is_a_recipient(host):
+def test_a14_what_looks_like_an_option_behind_two_dashes_is_a_recipient(host):
     envelope, _ = queued(host, sendmail(host, "--", "-oQ/tmp@x.example"))
     assert recipients(envelope) == ["-oQ/tmp@x.example"]
 
@@ -187,23 +187,25 @@ def test_a_blind_copy_field_is_not_shown_without_dash_t_either(field, host):
 # who sends it
 
 
-def test_the_last_sender_counts(host):
+def test_a11_the_last_sender_counts(host):
     envelope, _ = queued(host, sendmail(host, "-f", "a@x.example", "-f", "c@x.example", BOB))
     assert "sender <c@x.example>" in envelope
 
 
 @pytest.mark.parametrize("sender", ["", "<>"])
-def test_the_null_sender(sender, host):
+def test_a10_the_null_sender(sender, host):
     envelope, _ = queued(host, sendmail(host, "-f", sender, BOB))
     assert "sender <>" in envelope
 
 
-@pytest.mark.parametrize("sender", ["x" * 70000, "a@x\nX-Injected: 1", "a@x\r\nRCPT TO:<b@x>", "a@b@c", "a@x, b@x", "a b@x"])
+@pytest.mark.parametrize("sender", [pytest.param("x" * 70000, id="A26"), pytest.param("a@x\nX-Injected: 1", id="A08"),
+                                    "a@x\r\nRCPT TO:<b@x>", "a@b@c", "a@x, b@x", "a b@x"])  # fmt: skip
 def test_a_malformed_sender(sender, host):
     assert_refused(host, sendmail(host, "-f", sender, BOB), 65)
 
 
-@pytest.mark.parametrize("name", ['"' * 10000, "x" * 10000, "a\nBcc: b@x", "\x1b[31mred", "Jürgen Müller" * 50, "a\r\n\r\nbody", "\\"])
+@pytest.mark.parametrize("name", [pytest.param('"' * 10000, id="A13"), "x" * 10000, "a\nBcc: b@x", "\x1b[31mred",
+                                  "Jürgen Müller" * 50, "a\r\n\r\nbody", "\\"])  # fmt: skip
 def test_a_full_name_is_one_short_line(name, host):
     _, content = queued(host, sendmail(host, "-F", name, BOB))
     lines = header(content).split(b"\r\n")
@@ -213,9 +215,11 @@ def test_a_full_name_is_one_short_line(name, host):
 
 # options
 
-WRONG = [["-Z"], ["-f"], ["-bz"], ["-b"], ["-N", "bogus"], ["-N", "never,success"], ["-N", "success\r\nRCPT TO:<x@y>"],
-         ["-R", "bogus"], ["-V", "e\nid"], ["-V", ""], ["-V", "x" * 101], ["-oQ/tmp"], ["-OQueueDirectory=/tmp"],
-         ["--frobnicate"], ["-i\x1b"], ["-oez"], ["-odx"], ["-e", "x"], ["-h", "many"], ["-h-1"], ["-qS"], ["-q!x"], ["-tZ"]]  # fmt: skip
+WRONG = [["-Z"], ["-f"], ["-bz"], ["-b"], ["-N", "bogus"], ["-N", "never,success"],
+         pytest.param(["-N", "success\r\nRCPT TO:<x@y>"], id="A22-N"), pytest.param(["-R", "bogus"], id="A22-R"),
+         pytest.param(["-V", "e\nid"], id="A22-V"), ["-V", ""], ["-V", "x" * 101], pytest.param(["-oQ/tmp"], id="A04"),
+         ["-OQueueDirectory=/tmp"], ["--frobnicate"], ["-i\x1b"], ["-oez"], ["-odx"], ["-e", "x"], ["-h", "many"], ["-h-1"],
+         ["-qS"], ["-q!x"], ["-tZ"]]  # fmt: skip
 
 
 @pytest.mark.parametrize("options", WRONG, ids=repr)
@@ -235,7 +239,7 @@ def test_a_malformed_recipient_is_refused_before_the_message_is_read(host):
     assert_refused(host, done, 65)
 
 
-def test_no_option_writes_a_file_of_its_choice(host, workplace):
+def test_a01_a05_no_option_writes_a_file_of_its_choice(host, workplace):
     directory = workplace.new_directory("target")
     harness.give_away(directory)
     assert_refused(host, sendmail(host, f"-X{directory}/log", BOB), 64)
@@ -248,7 +252,7 @@ ACCEPTED = [
     "-FName", "-F Name", "-G", "-h 5", "-i", "-J", "-L tag", "-Mx", "-m", "-N never", "-N success,delay,failure",
     "-Nfailure", "-n", "-O DeliveryMode=b", "-oi", "-odb", "-oem", "-oee", "-o7", "-p ESMTP", "-Q", "-R full", "-R HDRS",
     "-r a@x.example", "-fa@x.example", "-s", "-T1h", "-t", "-U", "-V id", "-v", "-z x", "-ti", "-it", "-tifa@x.example",
-    "-nimv", "-i -FCronDaemon -B8BITMIME -oem",
+    "-nimv", pytest.param("-i -FCronDaemon -B8BITMIME -oem", id="A23"),
 ]  # fmt: skip
 
 
@@ -260,7 +264,7 @@ def test_an_option_of_other_sendmails_is_accepted(options, host):
 
 @pytest.mark.parametrize("options", ["-bd", "-bD", "-bp", "-bi", "-I", "-bt", "-bh", "-bH", "-bP", "-q", "-q30m", "-qRx",
                                      "-bV", "-d0.1", "--version", "--help", "-bp -q", "-bi -v"])  # fmt: skip
-def test_a_mode_that_is_no_submission_reads_no_message(options, host):
+def test_a07_a_mode_that_is_no_submission_reads_no_message(options, host):
     host.start_relayd()
     reading, writing = os.pipe()
     done = sendmail(host, *options.split(), stdin=reading)
@@ -281,7 +285,7 @@ def test_the_name_that_it_is_called_by(name, host):
     assert ("empty" in called.stdout.decode()) == (name == "mailq")
 
 
-def test_posixly_correct_changes_nothing(host):
+def test_b11_posixly_correct_changes_nothing(host):
     done = sendmail(host, BOB, "-f", "a@x.example", "carol@example.test", env={"POSIXLY_CORRECT": "1"})
     envelope, _ = queued(host, done)
     assert recipients(envelope) == [BOB, "carol@example.test"] and "sender <a@x.example>" in envelope
@@ -557,7 +561,7 @@ def test_a_configuration_may_be_spelt_so(spelling, host):
 
 
 @pytest.mark.parametrize("limit", [0, 1, 100, 4096])
-def test_a_limit_on_the_size_of_files(limit, host):
+def test_m01_a_limit_on_the_size_of_files(limit, host):
     done = sendmail(host, BOB, input=MESSAGE + b"0123456789abcdef\n" * 1000,
                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))  # fmt: skip
     assert_refused(host, done, 75)
@@ -565,13 +569,13 @@ def test_a_limit_on_the_size_of_files(limit, host):
 
 
 @pytest.mark.parametrize("limit", [4, 5, 6, 7, 8])
-def test_a_limit_on_descriptors(limit, host):
+def test_m02_a_limit_on_descriptors(limit, host):
     done = sendmail(host, BOB, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
     assert done.returncode in (0, 75) and len(left_behind(host)) == (done.returncode == 0)
     assert done.returncode == 0 or b"Too many open files" in done.stderr
 
 
-def test_a_limit_on_processes(host):
+def test_m04_a_limit_on_processes(host):
     done = sendmail(host, BOB, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NPROC, (0, 0)),
                     env={"ASAN_OPTIONS": "detect_leaks=0"})  # fmt: skip  # the leak check forks
     queued(host, done)
@@ -593,7 +597,7 @@ def test_all_descriptors_closed(host):
 
 
 @pytest.mark.parametrize("mask", [0, 0o777])
-def test_the_umask_changes_nothing(mask, host):
+def test_b13_the_umask_changes_nothing(mask, host):
     queued(host, sendmail(host, BOB))  # makes queue/
     os.unlink(host.spool / "queue" / left_behind(host)[0])
     queued(host, sendmail(host, BOB, umask=mask))
@@ -601,12 +605,12 @@ def test_the_umask_changes_nothing(mask, host):
 
 
 @pytest.mark.parametrize("mask", [0, 0o777])
-def test_the_umask_changes_nothing_about_new_directories(mask, host):
+def test_b13_the_umask_changes_nothing_about_new_directories(mask, host):
     queued(host, sendmail(host, BOB, umask=mask))
     assert [os.stat(host.spool / sub).st_mode & 0o7777 for sub in ["queue", "state"]] == [0o700, 0o700]
 
 
-def test_a_working_directory_that_is_gone(host):
+def test_b14_a_working_directory_that_is_gone(host):
     command = ["sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh",
                host.workplace.program("sendmail"), "-C", str(host.conf), BOB]  # fmt: skip
     queued(host, subprocess.run(command, input=MESSAGE, cwd=host.directory, capture_output=True, timeout=harness.TIMEOUT,
@@ -614,14 +618,14 @@ def test_a_working_directory_that_is_gone(host):
 
 
 HOSTILE = {
-    "TZ of a secret file": {"TZ": ":/etc/shadow"},
-    "TZ of a device": {"TZ": "/dev/zero"},
-    "TZ of 64 KB": {"TZ": "A" * 65536},
-    "TZ with dots": {"TZ": "../../../etc/shadow"},
-    "TZ with a line break": {"TZ": "UTC\r\nBcc: x@y"},
-    "USER with a line break": {"USER": "root\r\nBcc: x@y", "LOGNAME": "a\nb", "NAME": "x\r\nBcc: x@y", "EMAIL": "e\n@x"},
+    "B04 TZ of a secret file": {"TZ": ":/etc/shadow"},
+    "B04 TZ of a device": {"TZ": "/dev/zero"},
+    "B04 TZ of 64 KB": {"TZ": "A" * 65536},
+    "B04 TZ with dots": {"TZ": "../../../etc/shadow"},
+    "B04 TZ with a line break": {"TZ": "UTC\r\nBcc: x@y"},
+    "B07 USER with a line break": {"USER": "root\r\nBcc: x@y", "LOGNAME": "a\nb", "NAME": "x\r\nBcc: x@y", "EMAIL": "e\n@x"},
     "loader": {"LD_LIBRARY_PATH": "/nonexistent", "LD_BIND_NOW": "1", "GLIBC_TUNABLES": "glibc.malloc.mxfast=" + "A" * 4096},
-    "resolver": {"HOSTALIASES": "/etc/shadow", "RES_OPTIONS": "debug", "LOCALDOMAIN": "evil.example"},
+    "B05 resolver": {"HOSTALIASES": "/etc/shadow", "RES_OPTIONS": "debug", "LOCALDOMAIN": "evil.example"},
     "locale": {"LC_ALL": "tr_TR.UTF-8", "LANG": "xx", "LOCPATH": "/tmp"},
     "home": {"HOME": "/nonexistent", "TMPDIR": "/nonexistent"},
     "a megabyte": {f"X{number}": "x" * 100_000 for number in range(10)},
@@ -637,7 +641,7 @@ def test_a_hostile_environment(what, host):
     assert re.fullmatch(r"(.* )?<?[a-z0-9._-]+@example\.test>?", message["From"]) and body(content) == b"hello\r\n"
 
 
-def test_a_time_zone_that_is_a_fifo_does_not_hang(host, workplace):
+def test_b04_a_time_zone_that_is_a_fifo_does_not_hang(host, workplace):
     fifo = workplace.new_directory("zone") / "fifo"
     os.mkfifo(fifo)
     queued(host, sendmail(host, BOB, env={"TZ": str(fifo)}))
@@ -685,7 +689,7 @@ def test_a_signal_during_the_commit_comes_too_late(make_host):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make a set-group-ID program")
-def test_set_group_id_lends_nothing_to_the_caller(make_host):
+def test_a02_set_group_id_lends_nothing_to_the_caller(make_host):
     """The configuration is readable for the group of the program only."""
     host = make_host()
     program = host.directory / "sendmail"
