@@ -88,6 +88,40 @@ def test_every_setting_is_documented():
     assert [n for n in names if not re.search(rf"^\.It Ic {n}\b", page, re.M)] == []
 
 
+def documented_options():
+    """Words behind .Fl and its like in sendmail(8): "oi", "bp", "q", "C" …, further letters of a list among them."""
+    page = (TOP / "man/sendmail.8").read_text()
+    options = page[page.index(".Sh OPTIONS"):page.index(".Sh THE MESSAGE")]
+    items = re.findall(r"^\.(?:It )?Fl (.*)$", options, re.M)
+    return {word for item in items for word in re.split(r"[ ,]+(?:Fl )?", re.sub(r" (Ar|Ns|Oo|Cm|Op|No) .*?(?=, |$)", "", item))}
+
+
+def rows_of(table):
+    """The first letters of the rows of a table in sendmail/options.c."""
+    source = (TOP / "sendmail/options.c").read_text()
+    rows = re.search(rf"{re.escape(table)} = \{{\n(.*?)^\}};", source, re.M | re.S)[1]
+    return re.findall(r"^\t\{ '(.)', ", rows, re.M)
+
+
+def test_every_option_of_sendmail_is_documented():
+    letters = rows_of("} table[]")
+    assert len(letters) > 30
+    # -b and -o take a letter more
+    assert sorted(set(letters) - {"b", "o"} - documented_options()) == []
+
+
+def test_every_o_option_of_sendmail_is_documented():
+    letters = re.findall(r"^\tcase '(.)':$", (TOP / "sendmail/options_o.c").read_text(), re.M)
+    assert sorted(letters) == sorted("deirQ")
+    assert [letter for letter in letters if not any(word.startswith("o" + letter) for word in documented_options())] == []
+
+
+def test_every_mode_of_sendmail_is_documented():
+    modes = rows_of("} modes[]")
+    assert len(modes) > 12
+    assert sorted({"b" + letter for letter in modes} - documented_options()) == []
+
+
 @pytest.mark.skipif(BUILD != TOP / "build", reason="installs what make builds without further variables")
 def test_make_install_puts_everything_below_destdir(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
