@@ -185,6 +185,7 @@ main(int argc, char **argv)
 	environment_clear();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a write fails with EFBIG instead */
+	signal(SIGXCPU, SIG_IGN); /* only the hard limit ends a submission half-way */
 	if (options_parse(&o, argc, argv) < 0) {
 		fprintf(stderr, "sendmail: %s\n", o.error);
 		return EX_USAGE;

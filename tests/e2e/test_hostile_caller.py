@@ -1,13 +1,14 @@
 """What a hostile or broken caller hands over with a message: words, environment, descriptors, limits.
 
 Whatever it is, the program ends by itself: with 0 and one whole message in the queue, or with 64, 65 or 75 and none. What
-only a set-group-ID program has to fear (a loader's variables above all) is tested where one is installed.
+only a set-group-ID program has to fear (LD_PRELOAD, LD_AUDIT, GLIBC_TUNABLES: B01, B02) is tested where one is installed.
 """
 
 import json
 import os
 import re
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -279,6 +280,20 @@ def test_a_root_that_lacks_the_usual_places(places, host):
 ])  # fmt: skip
 def test_a_limit_that_does_no_harm(limit, value, host):
     done = sendmail(host, BOB, preexec_fn=lambda: resource.setrlimit(limit, (value, value)))
+    assert assert_whole_or_not_at_all(host, done) == 0
+
+
+@pytest.mark.parametrize("number", [
+    pytest.param(signal.SIGXCPU, id="M05"), pytest.param(signal.SIGXFSZ, id="M01"), signal.SIGPIPE])  # fmt: skip
+def test_the_signal_of_a_soft_limit_ends_no_submission(number, host):
+    process = subprocess.Popen([host.workplace.program("sendmail"), "-C", host.conf, BOB], stdin=subprocess.PIPE,
+                               stderr=subprocess.PIPE, **harness.unprivileged())  # fmt: skip
+    status = f"/proc/{process.pid}/status"
+    ignored = 1 << (number - 1)
+    host.wait_for(lambda: int(re.search(r"SigIgn:\s*(\w+)", harness.text(status))[1], 16) & ignored, what="it is set up")
+    process.send_signal(number)
+    _, errors = process.communicate(MESSAGE, timeout=harness.TIMEOUT)
+    done = subprocess.CompletedProcess(process.args, process.returncode, b"", errors)
     assert assert_whole_or_not_at_all(host, done) == 0
 
 
