@@ -256,6 +256,7 @@ def test_b14_a_working_directory_that_cannot_be_read(host, workplace):
 
 
 @as_root()
+@pytest.mark.skipif(SANITIZED, reason="the sanitizers need /proc")
 @pytest.mark.parametrize("places", [["/proc"], ["/dev"], ["/etc"], ["/proc", "/dev", "/etc", "/var", "/run"]], ids=str)
 def test_a_root_that_lacks_the_usual_places(places, host):
     mounts = " && ".join(f"mount -t tmpfs tmpfs {place}" for place in places)
