@@ -198,7 +198,8 @@ main(int argc, char **argv)
 		log_to_syslog(*o.log_tag != '\0' ? o.log_tag : "sendmail");
 	else
 		log_to_stderr("sendmail");
-	if (o.show_version && o.mode != MODE_VERSION)
+	/* an SMTP client waits for 220 */
+	if (o.show_version && o.mode != MODE_VERSION && o.mode != MODE_SMTP)
 		version();
 	switch (o.mode) {
 	case MODE_VERSION:

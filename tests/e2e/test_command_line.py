@@ -201,6 +201,15 @@ TABLE = [
     sends(f"{BOB} -f a@x.example", to="-i c@x.example", sender="a@x.example", recipients=(f"<{BOB}>", "<c@x.example>")),
     sends(f"{BOB} -f a@x.example", to="c@x.example", sender="a@x.example", recipients=(f"<{BOB}>", "<c@x.example>"),
           environment={"POSIXLY_CORRECT": "1"}),
+    # as programs write it
+    sends("-FCronDaemon -i -B8BITMIME -oem", to="root", recipients=("<root@example.test>",), header="From: CronDaemon <"),
+    sends("-FCronDaemon -odi -oem -or0s", to="root", recipients=("<root@example.test>",), stderr=None),
+    sends("-FCronDaemon -i -odi -oem -oi -t -f root | -FCronDaemon -i -odi -oem -oi -t -f '<>'", to="",
+          stdin="From: root (Cron Daemon)\nTo: root\n\nhello\n", recipients=("<root@example.test>",), stderr=None),
+    sends("-oem -oi -B8BITMIME -f a@x.example -N failure -R hdrs --", sender="a@x.example", envelope=("ret hdrs",),
+          recipients=(f"<{BOB}> NOTIFY=FAILURE",)),
+    sends("-t -i -fa@x.example | -oi -fa@x.example -t", to="", stdin=f"To: {BOB}\r\nSubject: x\r\n\r\nhello\r\n", sender="a@x.example"),
+    sends("-i -B 8BITMIME | -i | -f a@x.example -i | -B 8BITMIME -f a@x.example --"),
     # other names of the program
     sends("", name="sendmail"),
     sends("", name="/usr/lib/send-mail"),
@@ -276,8 +285,11 @@ def check_queue(host, row):
     assert body == row.body.replace("\n", "\r\n")
 
 
-@pytest.mark.parametrize(("spelling", "row"), CASES, ids=[f"{row.name or ''} {spelling} {row.to}"[:60].strip().encode("unicode_escape").decode()
-                                                          for spelling, row in CASES])  # fmt: skip
+def case_name(spelling, row):
+    return f"{row.name or ''} {spelling} {row.to}".strip()[:60].encode("unicode_escape").decode()
+
+
+@pytest.mark.parametrize(("spelling", "row"), CASES, ids=[case_name(*case) for case in CASES])
 def test_the_command_line(spelling, row, host_for):
     host = host_for(row)
     done = run(host, row, spelling)
