@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/text.h"
 
-#define RECIPIENTS_MAX 10000 /* RCPT commands; with aliases it can be more addresses */
+#define RECIPIENTS_MAX 10000 /* one alias may lead past it */
 
 void
 smtp_transaction_end(struct smtp_session *s)
@@ -38,10 +38,13 @@ smtp_transaction_end(struct smtp_session *s)
 static void
 refuse(struct smtp_session *s, int code, const char *status, const char *what, const char *why)
 {
+	char client[LOG_VALUE_SIZE], reason[LOG_VALUE_SIZE];
+
 	smtp_reply(&s->channel, code, status, "%s", why);
 	if (log_is_syslog())
-		log_warn("SMTP %s refused: status=%s uid=%lu client=%s: %s", what, status,
-		    (unsigned long)s->setup->identity->uid, s->peer.text, why);
+		log_warn("SMTP %s refused: code=%s uid=%lu client=%s reason=%s", what, status,
+		    (unsigned long)s->setup->identity->uid, log_quote(s->peer.text, client),
+		    log_quote(why, reason));
 }
 
 static bool

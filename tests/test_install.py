@@ -187,6 +187,15 @@ def test_install_makes_a_host_that_can_queue_mail(root):
     assert root.mode(f"/var/spool/postbag/queue/{name}") == "root:postbag 0440"
 
 
+def test_any_user_can_submit_by_smtp(root):
+    """Each of many messages with the right of the set-gid bit."""
+    root.install()
+    message = r"MAIL FROM:<a@x.example>\nRCPT TO:<b@y.example>\nDATA\n\nhello\n.\n"
+    said = root.good(*NOBODY, "sh", "-c", f"printf 'HELO x\\n{message}{message}QUIT\\n' | sendmail -bs")
+    assert said.count("250 2.0.0 queued as") == 2 and len(root.queue()) == 2
+    assert root.mode(f"/var/spool/postbag/queue/{root.queue()[0]}") == "nobody:postbag 0440"
+
+
 def test_relayd_works_as_the_account_in_the_spool_that_install_made(root):
     root.install()
     root.submit()

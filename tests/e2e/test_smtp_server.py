@@ -412,6 +412,26 @@ def test_an_alias_file_that_cannot_be_read_is_temporary(make_host):
     assert done.codes == "220 250 451 250 354 250 221" and fields(only(host)[0], "recipient") == ["<b@y.example>"]
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can have a /dev of its own")
+def test_what_is_refused_is_logged(host):
+    octets = b"HELO x\r\nMAIL FROM:<a@x..y>\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y..z>\r\n"
+    script = f"""
+import os, socket, subprocess
+subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/dev"], check=True)
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+log.bind("/dev/log")
+os.chmod("/dev/log", 0o666)
+log.settimeout(10)
+subprocess.run([{host.workplace.program("sendmail")!r}, "-C", {str(host.conf)!r}, "-bs"],
+               input={octets!r}, user=65534, group=65534, extra_groups=[])
+print(log.recv(4096).decode())
+print(log.recv(4096).decode())
+"""
+    done = subprocess.run(["unshare", "-m", "/usr/bin/python3", "-c", script], capture_output=True, text=True)
+    for status, what in [("5.1.7", "sender"), ("5.1.3", "recipient")]:
+        assert re.search(rf'SMTP {what} refused: code={status} uid=65534 client="uid 65534" reason="{what}: ', done.stdout), done
+
+
 # where it came from
 
 RECEIVED = {
