@@ -31,7 +31,8 @@ void recipients_fini(struct recipients *r);
 /* All return 0, or -1 with error and code. */
 int recipients_from_arguments(struct recipients *r, char *const *list, size_t count);
 int recipients_from_header(struct recipients *r, const struct header *h);
-/* Exactly one; after a failure the envelope is as it was, and others can follow. */
+/* Exactly one; after a failure the envelope is as it was, and others can follow.  But an
+ * alias that fills the envelope leaves what it has added, and no other may follow. */
 int recipients_add(struct recipients *r, const char *address);
 
 /*

@@ -268,11 +268,11 @@ def test_a_mapped_user_has_another_address_everywhere(make_aliased):
     assert "From: web1@example.net (Cron Daemon)\r\nTo: web1@example.net\r\n" in header
 
 
-def test_this_hosts_names_give_way_to_the_domain_in_the_header(make_aliased):
+def test_a_name_of_this_host_without_dot_gives_way_to_the_domain_in_the_header(make_aliased):
     host = make_aliased("# none\n")
-    message = b"From: root@localhost\nTo: Joe <joe @ HOST.example.test> (x),\n ann@example.org\n\n"
+    message = b"From: root@localhost\nTo: Joe <joe @ LOCALHOST> (x),\n ops@HOST.example.test,\n ann@example.org\n\n"
     _, header = queued(host, host.sendmail("-i", "root", input=message))
-    assert "From: root@example.test\r\nTo: Joe <joe @ example.test> (x),\r\n ann@example.org\r\n" in header
+    assert "From: root@example.test\r\nTo: Joe <joe @ example.test> (x),\r\n ops@HOST.example.test,\r\n ann@example.org\r\n" in header
 
 
 def test_the_bounce_of_a_local_sender_goes_to_its_alias(make_host, make_smarthost, workplace):
