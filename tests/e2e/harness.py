@@ -5,6 +5,7 @@ closed to other users, and when the tests run as root the programs run as nobody
 can read. Waiting is always for a condition; one that does not come true fails with all that is known about the instance.
 """
 
+import email
 import os
 import pathlib
 import random
@@ -77,6 +78,13 @@ def text(path):
         return pathlib.Path(path).read_text(errors="replace")
     except FileNotFoundError:
         return ""
+
+
+def decoded(content):
+    """The body as a reader sees it: what was encoded to pass a smarthost is as it was before."""
+    message = email.message_from_bytes(content)
+    encoded = (message["Content-Transfer-Encoding"] or "").lower() in ("base64", "quoted-printable")
+    return message.get_payload(decode=True) if encoded else content.partition(b"\r\n\r\n")[2]
 
 
 def stop_process(process, sig=signal.SIGTERM, timeout=None):

@@ -1,6 +1,5 @@
 """The command that programs call: what it accepts, what it refuses and how, and what then lies in the queue."""
 
-import email
 import email.utils
 import os
 import re
@@ -10,6 +9,7 @@ import subprocess
 import pytest
 
 import harness
+from harness import decoded
 
 MESSAGE = b"Subject: hello\n\nhello\n"
 BOB = "bob@example.test"
@@ -57,13 +57,6 @@ def recipients(envelope):
 
 def body(content):
     return content.partition(b"\r\n\r\n")[2]
-
-
-def decoded(content):
-    """The body as a reader sees it: what was encoded to pass the smarthost is as it was before."""
-    message = email.message_from_bytes(content)
-    encoding = (message["Content-Transfer-Encoding"] or "7bit").lower()
-    return message.get_payload(decode=True) if encoding in ("base64", "quoted-printable") else body(content)
 
 
 def header(content):
