@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,6 +22,8 @@
 #include "spool/listing.h"
 
 #define CLIENTS_MAX 64
+#define BACKLOG 128
+#define OUT_MAX (256 << 10) /* octets of outcomes that a watcher has not taken yet */
 
 static void
 client_end(struct relayd *r, struct client *c)
@@ -31,6 +34,7 @@ client_end(struct relayd *r, struct client *c)
 		p = &(*p)->next;
 	*p = c->next;
 	buf_free(&c->request);
+	buf_free(&c->out);
 	relayd_bury(r, &c->watch);
 	r->client_count--;
 }
@@ -64,6 +68,12 @@ client_is_administrator(const struct client *c)
 	return c->uid == 0 || c->uid == geteuid();
 }
 
+static bool
+would_block(void)
+{
+	return errno == EAGAIN || errno == EINTR;
+}
+
 /* Takes what belongs to the request off the socket, and nothing behind its line end:
  * that is for a receiver.  1 if it is whole, 0 if not, -1 if there will be none. */
 static int
@@ -72,17 +82,67 @@ request_read(struct client *c)
 	char chunk[CONTROL_REQUEST_MAX], *end;
 	ssize_t n = recv(c->watch.fd, chunk, sizeof(chunk), MSG_DONTWAIT | MSG_PEEK);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && would_block())
 		return 0;
 	if (n <= 0)
 		return -1;
 	end = memchr(chunk, '\n', (size_t)n);
 	if (end != NULL)
 		n = end + 1 - chunk;
-	if (recv(c->watch.fd, chunk, (size_t)n, MSG_DONTWAIT) != n ||
-	    buf_append(&c->request, chunk, (size_t)n) < 0)
+	if (recv(c->watch.fd, chunk, (size_t)n, MSG_DONTWAIT) != n)
 		return -1;
+	if (buf_append(&c->request, chunk, (size_t)n) < 0 ||
+	    (end == NULL && c->request.len == CONTROL_REQUEST_MAX)) {
+		client_refuse(
+		    c, EX_USAGE, "the request is longer than %d octets", CONTROL_REQUEST_MAX);
+		return -1;
+	}
 	return end != NULL;
+}
+
+/* Runs a whole request, which has a line end.  True if the client stays. */
+static bool
+client_run(struct relayd *r, struct client *c)
+{
+	char *line = c->request.data;
+	size_t len = c->request.len - 1;
+
+	line[len] = '\0';
+	if (strlen(line) == len)
+		return control_run(r, c, line);
+	client_refuse(c, EX_USAGE, "there is a NUL in the request");
+	return false;
+}
+
+/* Sends what it takes now. */
+static void
+watcher_flush(struct relayd *r, struct client *c)
+{
+	ssize_t n = 0;
+
+	if (c->out.len > 0)
+		n = send(c->watch.fd, c->out.data, c->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n > 0)
+		buf_consume(&c->out, (size_t)n);
+	if ((n < 0 && !would_block()) || (c->leaving && c->out.len == 0)) {
+		client_end(r, c);
+		return;
+	}
+	if (c->full != (c->out.len > 0))
+		relayd_watch_room(r, &c->watch, c->out.len > 0);
+	c->full = c->out.len > 0;
+}
+
+/* A watcher has nothing more to say: whatever comes from it is its end. */
+static void
+watcher_ready(struct relayd *r, struct client *c)
+{
+	char octet;
+
+	if (recv(c->watch.fd, &octet, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 || !would_block())
+		client_end(r, c);
+	else
+		watcher_flush(r, c);
 }
 
 static void
@@ -91,17 +151,12 @@ client_ready(struct relayd *r, struct watch *w)
 	struct client *c = (struct client *)(void *)w;
 	int whole;
 
-	if (*c->watching != '\0') {
-		/* it has nothing more to say, so it is gone */
-		client_end(r, c);
+	if (*c->watching != '\0' || c->leaving) {
+		watcher_ready(r, c);
 		return;
 	}
 	whole = request_read(c);
-	if (whole == 0)
-		return;
-	if (whole > 0)
-		c->request.data[c->request.len - 1] = '\0';
-	if (whole < 0 || !control_run(r, c, c->request.data))
+	if (whole < 0 || (whole > 0 && !client_run(r, c)))
 		client_end(r, c);
 }
 
@@ -121,20 +176,12 @@ client_evict(struct relayd *r)
 }
 
 static void
-connection_ready(struct relayd *r, struct watch *w)
+client_begin(struct relayd *r, int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
-	struct client *c;
-	int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client *c = calloc(1, sizeof(*c));
 
-	if (fd < 0) {
-		/* out of descriptors: somebody must go, or this would not wait */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-			client_evict(r);
-		return;
-	}
-	c = calloc(1, sizeof(*c));
 	if (c == NULL || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
 		close(fd);
 		free(c);
@@ -142,7 +189,8 @@ connection_ready(struct relayd *r, struct watch *w)
 	}
 	*c = (struct client){ .watch = { .fd = fd, .ready = client_ready },
 		.uid = peer.uid,
-		.request = BUF_INIT(CONTROL_REQUEST_MAX) };
+		.request = BUF_INIT(CONTROL_REQUEST_MAX),
+		.out = BUF_INIT(OUT_MAX) };
 	if (r->client_count >= CLIENTS_MAX)
 		client_evict(r);
 	if (relayd_watch(r, &c->watch) < 0) {
@@ -153,6 +201,26 @@ connection_ready(struct relayd *r, struct watch *w)
 	c->next = r->clients;
 	r->clients = c;
 	r->client_count++;
+	client_ready(r, &c->watch);
+}
+
+/* Takes all that wait, and reads what they have said: whoever asks for the outcomes of a
+ * message before it is in queue/ is heard before a session can have delivered it. */
+static void
+connection_ready(struct relayd *r, struct watch *w)
+{
+	for (int i = 0; i < BACKLOG; i++) {
+		int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0) {
+			/* out of descriptors: somebody must go, or this would not wait */
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+			    errno == ENOBUFS)
+				client_evict(r);
+			return;
+		}
+		client_begin(r, fd);
+	}
 }
 
 int
@@ -169,7 +237,7 @@ control_open(struct relayd *r)
 	/* ours is the lock of the spool, so a socket that is there is a dead one */
 	unlink(address.sun_path);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    chmod(address.sun_path, 0666) < 0 || listen(fd, 128) < 0) {
+	    chmod(address.sun_path, 0666) < 0 || listen(fd, BACKLOG) < 0) {
 		log_error_errno("cannot listen on %s", address.sun_path);
 		if (fd >= 0)
 			close(fd);
@@ -213,46 +281,50 @@ watchers_tell(struct relayd *r, const char *name, const char *fmt, ...)
 	va_end(ap);
 	text_add_printable(&line, raw, strlen(raw));
 	buf_add_char(&line, '\n');
-	for (const struct client *c = r->clients; c != NULL; c = c->next)
-		if (is_watching(c, name))
-			client_answer(c, buf_string(&line));
+	for (struct client *c = r->clients; c != NULL; c = c->next)
+		if (is_watching(c, name) && !c->out.failed)
+			buf_append(&c->out, line.data, line.len);
 	buf_free(&line);
 }
 
 void
 watchers_end(struct relayd *r, const char *name)
 {
-	struct client *next;
-
-	for (struct client *c = r->clients; c != NULL; c = next) {
-		next = c->next;
-		if (is_watching(c, name)) {
-			client_answer(c, CONTROL_END);
-			client_end(r, c);
-		}
+	for (struct client *c = r->clients; c != NULL; c = c->next) {
+		if (!is_watching(c, name))
+			continue;
+		/* without its end, what it was told is known not to be all */
+		if (!c->out.failed)
+			buf_add_string(&c->out, CONTROL_END);
+		*c->watching = '\0';
+		c->leaving = true;
 	}
 }
 
 void
-watchers_check(struct relayd *r)
+watchers_flush(struct relayd *r)
 {
 	struct client *next;
 	char text[1024];
+	struct listing_pause pause = { .reason = NULL };
+	bool paused;
 
-	for (struct client *c = r->clients; c != NULL; c = next) {
+	if (r->clients == NULL)
+		return;
+	pause = control_pause(r, text, sizeof(text));
+	paused = pause.reason != NULL && (pause.until == 0 || pause.until > clock_boot());
+	for (const struct client *c = r->clients; paused && c != NULL; c = c->next) {
 		const struct index_entry *e =
 		    *c->watching == '\0' ? NULL : index_find(&r->index, c->watching);
-		struct listing_pause pause;
 
+		if (e != NULL && e->state == STATE_DUE) {
+			watchers_tell(r, e->name, "waits for %s", pause.reason);
+			watchers_end(r, e->name);
+		}
+	}
+	for (struct client *c = r->clients; c != NULL; c = next) {
 		next = c->next;
-		if (e == NULL || e->state != STATE_DUE)
-			continue;
-		pause = control_pause(r, text, sizeof(text));
-		if (pause.reason == NULL || (pause.until != 0 && pause.until <= clock_boot()))
-			continue;
-		watchers_tell(r, e->name, "waits for %s", pause.reason);
-		watchers_end(r, e->name);
-		/* more than one may have gone */
-		next = r->clients;
+		if (!c->full && (c->leaving || c->out.len > 0))
+			watcher_flush(r, c);
 	}
 }

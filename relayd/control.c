@@ -116,18 +116,15 @@ retry_all(struct relayd *r, const struct client *c)
 	client_answer(c, "ok\n" CONTROL_END);
 }
 
-/* "I TEXT", "R !TEXT" … */
 static void
-selection(struct relayd *r, const struct client *c, const char *what)
+selection(struct relayd *r, const struct client *c, const char *argument)
 {
-	char kind = *what;
-	bool not = kind != '\0' && what[1] == ' ' && what[2] == '!';
-	const char *text = not ? what + 3 : what + 2;
+	struct selection s;
 
-	if (kind == '\0' || strchr("IRS", kind) == NULL || what[1] != ' ' || *text == '\0')
+	if (!selection_parse(&s, argument))
 		client_refuse(c, EX_USAGE, "relayd does not know this selection");
 	else if (may_flush(r, c))
-		selection_start(r, c, kind, not, text);
+		selection_start(r, c, &s);
 	else
 		client_answer(c, "ok\n" CONTROL_END);
 }
@@ -215,6 +212,7 @@ removal(struct relayd *r, const struct client *c, const char *id)
 		return;
 	}
 	log_info("%.*s: status=removed uid=%u", QUEUE_ID_LEN, name, (unsigned)c->uid);
+	watchers_tell(r, name, "removed by the administrator");
 	queue_finish(r, e, fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
 	client_answer(c, "ok\n" CONTROL_END);
 }

@@ -32,6 +32,7 @@ message_take(struct relayd *r, struct index_entry *e, struct message *m)
 		break;
 	case MESSAGE_GONE:
 		heap_remove(&r->heap, e);
+		watchers_end(r, e->name);
 		index_remove(&r->index, e);
 		return false;
 	case MESSAGE_EMPTY:

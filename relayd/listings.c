@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/prctl.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -121,57 +120,28 @@ listing_reap(struct relayd *r, pid_t pid)
 /* ---- selections -------------------------------------------------------------- */
 
 /* The child writes names, NAME_LEN octets each, into a pipe. */
-struct selection {
+struct choice {
 	struct watch watch; /* must be first */
 	bool administrator;
 	char name[NAME_LEN + 1];
 	size_t len;
 };
 
-static bool
-contains(const char *address, const char *text)
-{
-	return strcasestr(address, text) != NULL;
-}
-
-static bool
-is_selected(int queue, const char *name, char kind, const char *text)
-{
-	struct message m;
-	bool found = false;
-
-	if (kind == 'I')
-		return memmem(name, QUEUE_ID_LEN, text, strlen(text)) != NULL;
-	if (message_open(&m, queue, name) == MESSAGE_OK) {
-		found = kind == 'S' && contains(m.envelope.sender, text);
-		for (size_t i = 0; kind == 'R' && i < m.envelope.recipient_count; i++)
-			found |= contains(m.envelope.recipients[i].address, text);
-	}
-	message_close(&m);
-	return found;
-}
-
 static int
-selection_write(const struct relayd *r, char kind, bool not, const char *text)
+choice_write(const struct relayd *r, const struct selection *s)
 {
-	for (size_t i = 0; i < r->index.bucket_count; i++) {
-		for (const struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next) {
-			char name[NAME_LEN + 1];
-
-			memcpy(name, e->name, NAME_LEN);
-			name[NAME_LEN] = '\0';
-			if (is_selected(CHILD_QUEUE, name, kind, text) !=
-			    not &&file_write(CHILD_CLIENT, name, NAME_LEN) < 0)
+	for (size_t i = 0; i < r->index.bucket_count; i++)
+		for (const struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next)
+			if (e->state <= STATE_DOUBT && selection_matches(s, e, CHILD_QUEUE) &&
+			    file_write(CHILD_CLIENT, e->name, NAME_LEN) < 0)
 				return -1;
-		}
-	}
 	return 0;
 }
 
 static void
-selection_ready(struct relayd *r, struct watch *w)
+choice_ready(struct relayd *r, struct watch *w)
 {
-	struct selection *s = (struct selection *)(void *)w;
+	struct choice *c = (struct choice *)(void *)w;
 	char chunk[100 * NAME_LEN];
 	ssize_t n = file_read(w->fd, chunk, sizeof(chunk));
 
@@ -180,48 +150,48 @@ selection_ready(struct relayd *r, struct watch *w)
 	for (ssize_t i = 0; i < n; i++) {
 		struct index_entry *e;
 
-		s->name[s->len++] = chunk[i];
-		if (s->len < NAME_LEN)
+		c->name[c->len++] = chunk[i];
+		if (c->len < NAME_LEN)
 			continue;
-		s->len = 0;
+		c->len = 0;
 		/* it may have gone meanwhile */
-		if ((e = index_find(&r->index, s->name)) != NULL)
-			control_flush(r, e, s->administrator);
+		if ((e = index_find(&r->index, c->name)) != NULL)
+			control_flush(r, e, c->administrator);
 	}
 	if (n <= 0) {
-		smarthosts_wake(r, s->administrator);
+		smarthosts_wake(r, c->administrator);
 		relayd_bury(r, w);
 	}
 }
 
 void
-selection_start(struct relayd *r, const struct client *c, char kind, bool not, const char *text)
+selection_start(struct relayd *r, const struct client *c, const struct selection *s)
 {
 	struct child *child = child_place(r, c);
-	struct selection *s = calloc(1, sizeof(*s));
+	struct choice *choice = calloc(1, sizeof(*choice));
 	int ends[2] = { -1, -1 };
 	pid_t pid = -1;
 
-	if (child != NULL && s != NULL && pipe2(ends, O_CLOEXEC) == 0)
+	if (child != NULL && choice != NULL && pipe2(ends, O_CLOEXEC) == 0)
 		pid = fork();
 	if (pid == 0) {
 		child_strip(r, ends[1]);
-		_exit(selection_write(r, kind, not, text) < 0);
+		_exit(choice_write(r, s) < 0);
 	}
 	if (ends[1] >= 0)
 		close(ends[1]);
 	if (pid > 0) {
 		*child = (struct child){ .pid = pid, .uid = c->uid };
 		file_set_nonblocking(ends[0], 1);
-		*s = (struct selection){ .watch = { .fd = ends[0], .ready = selection_ready },
+		*choice = (struct choice){ .watch = { .fd = ends[0], .ready = choice_ready },
 			.administrator = client_is_administrator(c) };
-		if (relayd_watch(r, &s->watch) == 0) {
+		if (relayd_watch(r, &choice->watch) == 0) {
 			client_answer(c, "ok\n" CONTROL_END);
 			return;
 		}
 	}
 	if (ends[0] >= 0)
 		close(ends[0]);
-	free(s);
+	free(choice);
 	client_refuse(c, EX_TEMPFAIL, "relayd is busy; try again");
 }

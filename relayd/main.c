@@ -40,6 +40,14 @@ relayd_watch(struct relayd *r, struct watch *w)
 }
 
 void
+relayd_watch_room(struct relayd *r, struct watch *w, bool wanted)
+{
+	struct epoll_event event = { .events = EPOLLIN | (wanted ? EPOLLOUT : 0), .data.ptr = w };
+
+	epoll_ctl(r->epoll, EPOLL_CTL_MOD, w->fd, &event);
+}
+
+void
 relayd_unwatch(struct relayd *r, struct watch *w)
 {
 	epoll_ctl(r->epoll, EPOLL_CTL_DEL, w->fd, NULL);
@@ -247,7 +255,7 @@ turn(struct relayd *r)
 	}
 	queue_expire(r);
 	queue_commit(r);
-	watchers_check(r);
+	watchers_flush(r);
 	/* only whoever got nothing to do is idle */
 	sessions_end_idle(r, clock_boot());
 }

@@ -87,6 +87,7 @@ queue_finish(struct relayd *r, struct index_entry *e, ino_t inode)
 	e->next_finished = r->finished;
 	r->finished = e;
 	r->finished_new = true;
+	watchers_end(r, e->name);
 }
 
 /* The lines that say of e what the old journal says.  Returns the offset of the one

@@ -98,6 +98,8 @@ struct relayd {
 /* Adds fd to the loop; 0 or -1 with errno. */
 int relayd_watch(struct relayd *r, struct watch *w);
 void relayd_unwatch(struct relayd *r, struct watch *w);
+/* Whether w is also called when its descriptor can be written to. */
+void relayd_watch_room(struct relayd *r, struct watch *w, bool wanted);
 /* Ends what begins with w: closes its descriptor now, and frees it when no event of
  * this turn can refer to it any more. */
 void relayd_bury(struct relayd *r, struct watch *w);
@@ -211,9 +213,10 @@ void control_flush(struct relayd *r, struct index_entry *e, bool administrator);
 /* A line for whoever waits for the outcome of the message (sendmail -v). */
 void watchers_tell(struct relayd *r, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* Its first attempt is over. */
+/* Its first attempt is over, or there will be none. */
 void watchers_end(struct relayd *r, const char *name);
-/* There will be no attempt while all smarthosts pause: that is an outcome, too. */
-void watchers_check(struct relayd *r);
+/* The end of a turn: they get what they were told.  There will be no attempt while all
+ * smarthosts pause; that is an outcome, too. */
+void watchers_flush(struct relayd *r);
 
 #endif

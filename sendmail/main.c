@@ -80,7 +80,7 @@ flush(const struct settings *s, const struct options *o)
 	/* without relayd the queue goes out when it starts */
 	if (o->select == 0)
 		return request(s, "retry all", "sendmail");
-	snprintf(line, sizeof(line), "select %c %s%s", o->select, o->select_not ? "!" : "",
+	snprintf(line, sizeof(line), "select %s%c %s", o->select_negated ? "!" : "", o->select,
 	    o->select_text);
 	return request(s, line, "sendmail");
 }

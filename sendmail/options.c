@@ -256,8 +256,8 @@ set_debug(struct options *o, char letter, const char *value)
 static int
 set_queue(struct options *o, char letter, const char *value)
 {
-	bool not = *value == '!';
-	char kind = value[not ? 1 : 0];
+	bool negated = *value == '!';
+	char kind = value[negated ? 1 : 0];
 
 	(void)letter;
 	/* "-bp -q" and "mailq -q" list, "-bd -q30m" starts a daemon of other agents */
@@ -270,15 +270,15 @@ set_queue(struct options *o, char letter, const char *value)
 		o->note = "there is no quarantine; spoolctl acts on single messages";
 	} else if (kind != '\0' && strchr("IRS", kind) != NULL) {
 		o->select = kind;
-		o->select_not = not ;
-		o->select_text = value + 1 + not ;
+		o->select_negated = negated;
+		o->select_text = value + 1 + negated;
 		if (*o->select_text == '\0' || strlen(o->select_text) > SELECT_MAX ||
 		    strpbrk(o->select_text, "\r\n") != NULL)
 			return options_fail(o,
 			    "option -q%c: must be followed by a text of 1 to %d "
 			    "characters without line end",
 			    kind, SELECT_MAX);
-	} else if (not ) {
+	} else if (negated) {
 		return options_fail(o, "option -q!: must be followed by I, R or S");
 	}
 	return 0;

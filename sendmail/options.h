@@ -47,7 +47,7 @@ struct options {
 	char protocol[17];     /* -p, "" if not given */
 	char log_tag[33];      /* -L, the same */
 	char select;           /* -qI, -qR, -qS: I, R or S; 0: the whole queue */
-	bool select_not;       /* -q!I … */
+	bool select_negated;       /* -q!I … */
 	const char *select_text;
 	char **recipients; /* within argv, which is reordered */
 	size_t recipient_count;

@@ -23,7 +23,7 @@ int
 outcome_watch(const char *runtime_directory, const char *name)
 {
 	char request[CONTROL_REQUEST_MAX];
-	int fd = control_connect(runtime_directory);
+	int fd = control_connect_at_once(runtime_directory);
 
 	if (fd < 0)
 		return -1;
@@ -55,34 +55,47 @@ lines_take(struct buf *in, bool verbose)
 	return false;
 }
 
-void
-outcome_wait(int watch, bool verbose)
+/* Why nothing more is known of the message, or NULL: its first attempt is over. */
+static const char *
+lines_await(int watch, bool verbose)
 {
-	int64_t until = clock_boot() + PATIENCE;
+	int64_t until = clock_boot() + PATIENCE, left;
 	struct buf in = BUF_INIT(LINES_MAX);
+	const char *why = NULL;
 	bool ended = false;
 
-	if (watch < 0 && verbose)
-		fputs("sendmail: relayd does not run; the message waits for it\n", stderr);
-	while (watch >= 0 && !ended) {
+	while (why == NULL && !ended) {
 		struct pollfd p = { .fd = watch, .events = POLLIN };
-		int64_t left = until - clock_boot();
 		char chunk[4096];
 		ssize_t n;
 
+		left = until - clock_boot();
 		if (left <= 0 || poll(&p, 1, (int)(left / 1000) + 1) == 0) {
-			if (verbose)
-				fputs("sendmail: no outcome within 30 seconds; the message is "
-				      "queued\n",
-				    stderr);
-			break;
+			why = "no outcome within 30 seconds";
+			continue;
 		}
+		/* the socket does not block, whatever poll() came back for */
 		n = file_read(watch, chunk, sizeof(chunk));
+		if (n < 0 && errno == EAGAIN)
+			continue;
 		if (n <= 0 || buf_append(&in, chunk, (size_t)n) < 0)
-			break;
-		ended = lines_take(&in, verbose);
+			why = "relayd says no more of it";
+		else
+			ended = lines_take(&in, verbose);
 	}
-	if (watch >= 0)
-		close(watch);
 	buf_free(&in);
+	return why;
+}
+
+void
+outcome_wait(int watch, bool verbose)
+{
+	const char *why = "relayd does not answer";
+
+	if (watch >= 0) {
+		why = lines_await(watch, verbose);
+		close(watch);
+	}
+	if (why != NULL && verbose)
+		fprintf(stderr, "sendmail: %s; the message is queued\n", why);
 }

@@ -4,8 +4,8 @@
  *
  *	request:  one line:
  *	          list, show ID, retry ID|all, remove ID
- *	          select I|R|S [!]TEXT   makes due whose queue ID, recipient or sender
- *	                                 contains TEXT, or does not
+ *	          select [!]I|R|S TEXT   makes due whose queue ID, a recipient or the
+ *	                                 sender contains TEXT, or with ! does not
  *	          watch NAME             text is the outcomes of this message as they come,
  *	                                 until its first attempt is over
  *	          submit NAME LENGTH     followed by LENGTH octets: a message file, which is
@@ -25,8 +25,11 @@
 #define CONTROL_REQUEST_MAX 256 /* octets, with the line end */
 #define CONTROL_BUSY 1          /* no exit code: try again */
 
-/* Connects; -1 with errno (ENOENT, ECONNREFUSED: relayd is not running). */
+/* Connects; -1 with errno (ENOENT, ECONNREFUSED: relayd is not running; EAGAIN: it does
+ * not take connections).  The first waits for relayd to take it up, for a minute at most;
+ * the second does not wait, and neither does what is done with its descriptor. */
 int control_connect(const char *runtime_directory);
+int control_connect_at_once(const char *runtime_directory);
 
 /* Reads the answer and copies its text to out_fd, made printable.  Returns 0, or the
  * exit code that relayd's error or a broken connection stands for, or CONTROL_BUSY,

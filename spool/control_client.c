@@ -33,8 +33,8 @@ control_address(const char *runtime_directory, struct sockaddr_un *address)
 	return -1;
 }
 
-int
-control_connect(const char *runtime_directory)
+static int
+connect_with(const char *runtime_directory, int flags)
 {
 	const struct timeval patience = { .tv_sec = ANSWER_SECONDS };
 	struct sockaddr_un address;
@@ -42,9 +42,11 @@ control_connect(const char *runtime_directory)
 
 	if (control_address(runtime_directory, &address) < 0)
 		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0)
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	if (fd >= 0) {
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	}
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		int saved = errno;
 
@@ -53,6 +55,18 @@ control_connect(const char *runtime_directory)
 		fd = -1;
 	}
 	return fd;
+}
+
+int
+control_connect(const char *runtime_directory)
+{
+	return connect_with(runtime_directory, 0);
+}
+
+int
+control_connect_at_once(const char *runtime_directory)
+{
+	return connect_with(runtime_directory, SOCK_NONBLOCK);
 }
 
 static bool

@@ -18,6 +18,7 @@
 #include "spool/control.h"
 #include "spool/journal.h"
 #include "spool/listing.h"
+#include "spool/selection.h"
 #include "spool/spool.h"
 
 struct offline {
@@ -127,19 +128,37 @@ commit(struct offline *f)
 }
 
 static int
-retry(struct offline *f, const char *id)
+retry_all(struct offline *f, const struct selection *chosen)
 {
-	struct index_entry *one = NULL;
-
-	if (strcmp(id, "all") != 0 && (one = find(f, id)) == NULL)
-		return EX_DATAERR;
-	if (one != NULL)
-		record(f, one, EVENT_RETRY);
-	for (size_t i = 0; one == NULL && i < f->index.bucket_count; i++)
+	for (size_t i = 0; i < f->index.bucket_count; i++)
 		for (struct index_entry *e = f->index.buckets[i]; e != NULL; e = e->next)
-			if (e->state == STATE_DEFERRED || e->state == STATE_DOUBT)
+			if ((e->state == STATE_DEFERRED || e->state == STATE_DOUBT) &&
+			    (chosen == NULL || selection_matches(chosen, e, f->queue)))
 				record(f, e, EVENT_RETRY);
 	return commit(f);
+}
+
+static int
+retry(struct offline *f, const char *id)
+{
+	struct index_entry *e;
+
+	if (strcmp(id, "all") == 0)
+		return retry_all(f, NULL);
+	if ((e = find(f, id)) == NULL)
+		return EX_DATAERR;
+	record(f, e, EVENT_RETRY);
+	return commit(f);
+}
+
+static int
+selection(struct offline *f, const char *argument)
+{
+	struct selection s;
+
+	if (!selection_parse(&s, argument))
+		return fail(f->error, EX_USAGE, "this is no selection");
+	return retry_all(f, &s);
 }
 
 static int
@@ -171,6 +190,8 @@ request_apply(struct offline *f, const char *verb, const char *argument, int out
 
 	if (strcmp(verb, "retry") == 0)
 		return retry(f, argument);
+	if (strcmp(verb, "select") == 0)
+		return selection(f, argument);
 	if (strcmp(verb, "remove") == 0)
 		return removal(f, argument);
 	if (strcmp(verb, "list") == 0) {
@@ -202,7 +223,8 @@ request_offline(const struct settings *s, const char *request, int out_fd, struc
 		*argument++ = '\0';
 	else
 		argument = verb + strlen(verb);
-	write = strcmp(verb, "retry") == 0 || strcmp(verb, "remove") == 0;
+	write = strcmp(verb, "retry") == 0 || strcmp(verb, "select") == 0 ||
+		strcmp(verb, "remove") == 0;
 	*error = BUF_INIT(8192);
 	if (offline_open(&f, s, write) < 0) {
 		bool denied = errno == EACCES || errno == EPERM;
@@ -224,6 +246,10 @@ request_run(const struct settings *s, const char *request, int out_fd, struct bu
 {
 	int fd = control_connect(s->runtime_directory), code;
 
+	if (fd < 0 && errno == EAGAIN) {
+		*error = BUF_INIT(100);
+		return fail(error, EX_TEMPFAIL, "relayd does not take connections");
+	}
 	if (fd < 0)
 		return request_offline(s, request, out_fd, error);
 	code = control_request(fd, request, out_fd, error);

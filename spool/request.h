@@ -12,7 +12,7 @@
  * out_fd.  0, or an exit code with one line in *error, which the caller frees. */
 int request_run(const struct settings *s, const char *request, int out_fd, struct buf *error);
 
-/* The same without relayd: reads (list, show) or locks and writes (retry,
+/* The same without relayd: reads (list, show) or locks and writes (retry, select,
  * remove) the spool.  As root it first becomes the owner of state/, for good. */
 int request_offline(const struct settings *s, const char *request, int out_fd, struct buf *error);
 

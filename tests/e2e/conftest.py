@@ -1,8 +1,12 @@
 """Fixtures of the end-to-end tests, and the one line at the end that says how it went."""
 
+import os
+import shutil
+
 import pytest
 
 import clients
+import faults
 import harness
 import servers
 
@@ -94,3 +98,14 @@ def installation(workplace, certs):
         installation = clients.Installation(workplace, smarthost)
         yield installation
         installation.close()
+
+
+@pytest.fixture
+def inject():
+    """with inject(host, FAULT...): strace's faults in relayd, not in its sessions, until the block ends."""
+    if os.environ.get("POSTBAG_SANITIZE"):
+        pytest.skip("the sanitizers do not work under ptrace")
+    if os.getuid() != 0 or not shutil.which("strace"):
+        pytest.skip("needs strace, and root to attach it")
+
+    return faults.attached_strace

@@ -1,13 +1,12 @@
 """When relayd sends, and when it had better not: finished messages, expiry, connections, limits, listings, its journal.
 
-Faults of system calls are injected with strace, which is attached when relayd is up. That something does not happen is
+That something does not happen is
 seen from a later message that would have come behind it.
 """
 
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import struct
@@ -33,34 +32,6 @@ MANY = [f"user{number}@example.test" for number in range(9000)]  # two messages 
 EVENTS = int(harness.text("/proc/sys/fs/inotify/max_queued_events") or 0)
 
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as others")
-
-
-@contextlib.contextmanager
-def attached_strace(host, *faults):
-    said = host.directory / "strace"
-    options = [option for fault in faults for option in ("-e", f"inject={fault}")]
-    calls = ",".join(fault.partition(":")[0] for fault in faults)
-    command = ["strace", "-p", str(host.relayd.pid), "-o", host.directory / "trace", "-e", f"trace={calls}", *options]
-    with open(said, "wb") as log:
-        strace = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        host.wait_for(lambda: "attached" in harness.text(said) or strace.poll() is not None, what="strace has begun")
-        if strace.poll() is not None:
-            pytest.skip(f"strace cannot attach: {harness.text(said).strip()}")
-        yield
-    finally:
-        harness.stop_process(strace)
-
-
-@pytest.fixture
-def inject():
-    """with inject(host, FAULT...): strace's faults in relayd, not in its sessions, until the block ends."""
-    if os.environ.get("POSTBAG_SANITIZE"):
-        pytest.skip("the sanitizers do not work under ptrace")
-    if os.getuid() != 0 or not shutil.which("strace"):
-        pytest.skip("needs strace, and root to attach it")
-
-    return attached_strace
 
 
 def recipients(server):

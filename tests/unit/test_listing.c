@@ -74,6 +74,74 @@ a_message_has_a_paragraph_and_the_queue_a_summary(void **state)
 	free(text);
 }
 
+/* What uid sees. */
+static char *
+listed_for(struct place *p, int64_t uid)
+{
+	struct index x;
+	int fd = memory_file("", 0);
+	char *text;
+
+	assert_int_equal(index_init(&x, 1), 0);
+	assert_int_equal(index_scan(&x, p->queue, 0), 0);
+	assert_int_equal(listing_queue(fd, &x, p->queue, -1, &no_pause, uid), 0);
+	text = file_load(fd, NULL);
+	close(fd);
+	index_free(&x);
+	return text;
+}
+
+static struct queue_name
+message_put_of(struct place *p, uint32_t uid)
+{
+	struct envelope e;
+	struct queue_name name;
+
+	envelope_make(&e, "root@example.org", "ops@example.net");
+	e.uid = uid;
+	name = message_put(p, &e, CONTENT, strlen(CONTENT));
+	envelope_free(&e);
+	return name;
+}
+
+static void
+a_user_sees_and_counts_only_what_he_has_submitted(void **state)
+{
+	struct place *p = *state;
+	struct queue_name own = message_put_of(p, 1000), other = message_put_of(p, 0);
+	char *text = listed_for(p, 1000);
+
+	assert_memory_equal(text, own.text, QUEUE_ID_LEN);
+	other.text[QUEUE_ID_LEN] = '\0';
+	assert_null(strstr(text, other.text));
+	assert_non_null(strstr(text, "-- 1 Kbytes in 1 Request.\n"));
+	free(text);
+	text = listed_for(p, 0);
+	assert_memory_equal(text, other.text, QUEUE_ID_LEN);
+	assert_non_null(strstr(text, "in 1 Request.\n"));
+	free(text);
+	text = listed_for(p, 1001);
+	assert_string_equal(text, "Mail queue is empty\n");
+	free(text);
+	text = listed_for(p, LISTING_ALL);
+	assert_non_null(strstr(text, "in 2 Requests.\n"));
+	free(text);
+}
+
+static void
+what_is_no_message_is_nobodys(void **state)
+{
+	struct place *p = *state;
+	char *text;
+
+	file_put(p->queue, NAME_A, "garbage", 7);
+	for (int64_t uid = 0; uid <= 1000; uid += 1000) {
+		text = listed_for(p, uid);
+		assert_string_equal(text, "Mail queue is empty\n");
+		free(text);
+	}
+}
+
 static void
 a_message_that_is_gone_is_not_listed(void **state)
 {
@@ -331,6 +399,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(an_empty_queue_says_so),
 		TEST(a_message_has_a_paragraph_and_the_queue_a_summary),
+		TEST(a_user_sees_and_counts_only_what_he_has_submitted),
+		TEST(what_is_no_message_is_nobodys),
 		TEST(a_message_that_is_gone_is_not_listed),
 		TEST(finished_recipients_are_not_listed),
 		TEST(hostile_addresses_reach_no_terminal),

@@ -1,0 +1,60 @@
+/*
+ * The "!" stands before the kind, as in the option -q, so that a text may begin with
+ * one, too.
+ */
+#include "spool/selection.h"
+
+#include <string.h>
+
+#include "spool/spool.h"
+
+bool
+selection_parse(struct selection *s, const char *argument)
+{
+	*s = (struct selection){ .negated = *argument == '!' };
+	if (s->negated)
+		argument++;
+	if (*argument == '\0' || strchr("IRS", *argument) == NULL || argument[1] != ' ' ||
+	    argument[2] == '\0')
+		return false;
+	s->kind = *argument;
+	s->text = argument + 2;
+	return true;
+}
+
+static bool
+contains(const char *address, const char *text)
+{
+	return strcasestr(address, text) != NULL;
+}
+
+static bool
+envelope_matches(
+    const struct selection *s, const struct index_entry *e, const struct envelope *envelope)
+{
+	if (s->kind == 'S')
+		return contains(envelope->sender, s->text);
+	for (size_t i = 0; i < envelope->recipient_count; i++)
+		if (!index_is_finished(e, i) && contains(envelope->recipients[i].address, s->text))
+			return true;
+	return false;
+}
+
+bool
+selection_matches(const struct selection *s, const struct index_entry *e, int queue_fd)
+{
+	char name[NAME_LEN + 1];
+	struct message m;
+	bool found;
+
+	if (s->kind == 'I') {
+		found = memmem(e->name, QUEUE_ID_LEN, s->text, strlen(s->text)) != NULL;
+		return found != s->negated;
+	}
+	memcpy(name, e->name, NAME_LEN);
+	name[NAME_LEN] = '\0';
+	found =
+	    message_open(&m, queue_fd, name) == MESSAGE_OK && envelope_matches(s, e, &m.envelope);
+	message_close(&m);
+	return found != s->negated;
+}
