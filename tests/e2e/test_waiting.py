@@ -76,8 +76,8 @@ def wait_transcript(host, server, pattern):
 
 def connect(host):
     client = socket.socket(socket.AF_UNIX)
+    client.connect(str(host.run / "relayd.sock"))  # waits while the backlog is full
     client.settimeout(harness.TIMEOUT)
-    client.connect(str(host.run / "relayd.sock"))
     return client
 
 
