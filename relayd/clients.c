@@ -223,22 +223,43 @@ connection_ready(struct relayd *r, struct watch *w)
 	}
 }
 
+/* A socket that takes connections, under a name that nobody looks for. */
+static int
+socket_make(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	unlink(address->sun_path);
+	if (fd >= 0 && (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ||
+			   chmod(address->sun_path, 0666) < 0 || listen(fd, BACKLOG) < 0)) {
+		int saved = errno;
+
+		close(fd);
+		errno = saved;
+		fd = -1;
+	}
+	return fd;
+}
+
 int
 control_open(struct relayd *r)
 {
-	struct sockaddr_un address;
-	int fd;
+	const char *directory = r->settings.runtime_directory;
+	struct sockaddr_un address, hidden = { .sun_family = AF_UNIX };
+	int fd = -1, n;
 
-	if (control_address(r->settings.runtime_directory, &address) < 0) {
-		log_error_errno("runtime_directory %s", r->settings.runtime_directory);
+	n = snprintf(hidden.sun_path, sizeof(hidden.sun_path), "%s/.%s", directory, CONTROL_SOCKET);
+	if (n < 0 || (size_t)n >= sizeof(hidden.sun_path)) {
+		errno = ENAMETOOLONG;
+		log_error_errno("runtime_directory %s", directory);
 		return -1;
 	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* ours is the lock of the spool, so a socket that is there is a dead one */
-	unlink(address.sun_path);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    chmod(address.sun_path, 0666) < 0 || listen(fd, BACKLOG) < 0) {
-		log_error_errno("cannot listen on %s", address.sun_path);
+	/* ours is the lock of the spool, so a socket that is there is a dead one; from one
+	 * moment to the next it is one that answers */
+	if (control_address(directory, &address) < 0 || (fd = socket_make(&hidden)) < 0 ||
+	    rename(hidden.sun_path, address.sun_path) < 0) {
+		log_error_errno("cannot listen on %s/%s", directory, CONTROL_SOCKET);
+		unlink(hidden.sun_path);
 		if (fd >= 0)
 			close(fd);
 		return -1;

@@ -489,3 +489,15 @@ def test_all_who_watch_the_same_message_hear_that_it_waits(make_host):
     assert {answer(one) for one in watchers} == {
         f"ok\nwaits for no smarthost is configured in {host.conf}\nend\n".encode()
     }
+
+
+def test_the_socket_appears_only_when_it_answers(make_host):
+    """Also in place of one that a killed relayd has left."""
+    host = make_host(None)
+    path = host.run / "relayd.sock"
+    for _ in range(10):
+        host.start_relayd(wait=False)
+        host.wait_for(path.exists, what="the socket is there")
+        assert ask(host, b"list\n") == b"ok\nMail queue is empty\nend\n"
+        assert path.stat().st_mode & 0o777 == 0o666 and [one.name for one in host.run.iterdir()] == ["relayd.sock"]
+        host.kill_relayd()
