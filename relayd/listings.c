@@ -122,6 +122,7 @@ listing_reap(struct relayd *r, pid_t pid)
 /* The child writes names, NAME_LEN octets each, into a pipe. */
 struct choice {
 	struct watch watch; /* must be first */
+	struct choice *next;
 	bool administrator;
 	char name[NAME_LEN + 1];
 	size_t len;
@@ -136,6 +137,18 @@ choice_write(const struct relayd *r, const struct selection *s)
 			    file_write(CHILD_CLIENT, e->name, NAME_LEN) < 0)
 				return -1;
 	return 0;
+}
+
+static void
+choice_end(struct relayd *r, struct choice *c)
+{
+	struct choice **p = &r->choices;
+
+	while (*p != c)
+		p = &(*p)->next;
+	*p = c->next;
+	smarthosts_wake(r, c->administrator);
+	relayd_bury(r, &c->watch);
 }
 
 static void
@@ -158,10 +171,8 @@ choice_ready(struct relayd *r, struct watch *w)
 		if ((e = index_find(&r->index, c->name)) != NULL)
 			control_flush(r, e, c->administrator);
 	}
-	if (n <= 0) {
-		smarthosts_wake(r, c->administrator);
-		relayd_bury(r, w);
-	}
+	if (n <= 0)
+		choice_end(r, c);
 }
 
 void
@@ -186,6 +197,8 @@ selection_start(struct relayd *r, const struct client *c, const struct selection
 		*choice = (struct choice){ .watch = { .fd = ends[0], .ready = choice_ready },
 			.administrator = client_is_administrator(c) };
 		if (relayd_watch(r, &choice->watch) == 0) {
+			choice->next = r->choices;
+			r->choices = choice;
 			client_answer(c, "ok\n" CONTROL_END);
 			return;
 		}

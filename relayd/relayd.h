@@ -27,6 +27,7 @@
 #define RELAYD_CHILDREN 16
 #define RELAYD_RECEIVERS 64
 
+struct choice;
 struct client;
 struct relayd;
 struct session;
@@ -83,6 +84,7 @@ struct relayd {
 	struct watch inotify, timer, signals, control;
 	struct client *clients; /* of the control socket, the newest first */
 	size_t client_count;
+	struct choice *choices; /* selections that children are at */
 	struct child children[RELAYD_CHILDREN], receivers[RELAYD_RECEIVERS];
 	int64_t started;     /* CLOCK_BOOTTIME */
 	int64_t next_expiry; /* when to look for messages that are too old */
