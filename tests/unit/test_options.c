@@ -450,7 +450,7 @@ a_flush_may_choose_by_queue_id_recipient_or_sender(void **state)
 		assert_int_equal(parsed(&o, line), 0);
 		assert_int_equal(o.mode, MODE_FLUSH);
 		assert_int_equal(o.select, rows[i].select);
-		assert_int_equal(o.select_not, rows[i].not );
+		assert_int_equal(o.select_negated, rows[i].not );
 		if (rows[i].text != NULL)
 			assert_string_equal(o.select_text, rows[i].text);
 	}
