@@ -12,6 +12,6 @@ set -eu
 require_root_of clients mailx
 umask 022
 
-ACCOUNTS="root:0:/var/lib/root alice:61011:/var/lib/alice crontab:61012 $("$HERE/install.sh" accounts)"
+ACCOUNTS="root:0:/var/lib/root alice:61011:/var/lib/alice crontab:61012"
 export ACCOUNTS
 exec "$HERE/../servers/overlay.sh" "$1" clients mailx -- "$HERE/start" "$2"
