@@ -77,7 +77,8 @@ temporary_create(struct message_writer *w)
 
 /* The daemon, who owns queue/, reads another's file through its group.  Root and
  * the members of that group can give it; whoever can do neither must not leave a
- * file that is never read. */
+ * file that is never read.  Equal numbers are not enough: in a user namespace all
+ * that it does not map look the same, and only the kernel knows. */
 static int
 group_set(struct message_writer *w)
 {
@@ -85,9 +86,15 @@ group_set(struct message_writer *w)
 
 	if (fstat(w->spool->queue, &queue) < 0 || fstat(w->fd, &file) < 0)
 		return -1;
-	if (file.st_gid == queue.st_gid || file.st_uid == queue.st_uid)
+	if (file.st_gid != queue.st_gid && file.st_uid == queue.st_uid)
 		return 0;
-	return fchown(w->fd, (uid_t)-1, queue.st_gid);
+	if (fchown(w->fd, (uid_t)-1, queue.st_gid) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -1;
+	/* that group is not mapped; where it may not write, the file is of the owner */
+	errno = EPERM;
+	return (queue.st_mode & S_IWGRP) == 0 ? 0 : -1;
 }
 
 /* The linkless file could not be linked (no /proc, overlayfs): its octets go

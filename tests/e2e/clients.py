@@ -32,6 +32,7 @@ class Installation(Host):
         unpack("clients")
         super().__init__(workplace)
         self.smarthost = smarthost
+        self.restarted = None
         block = self.smarthost_block(smarthost, ca="/etc/postbag/ca.pem", password="file:/etc/postbag/password")
         self.configure([block], spool_directory=None, runtime_directory=None)
         shutil.copy(smarthost.certs / "ca.pem", self.directory)
@@ -99,6 +100,40 @@ class Installation(Host):
             yield process
         finally:
             stop_process(process, signal.SIGKILL)
+
+    def relayd_pid(self):
+        """The daemon in there, not one of its receivers, as we see it; None if it is not running."""
+        namespace = os.readlink(f"/proc/{self.first[0]}/ns/pid")
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                argv = (process / "cmdline").read_bytes().split(b"\0")
+                if argv[0].endswith(b"relayd") and b"receive" not in argv and os.readlink(process / "ns/pid") == namespace:
+                    return int(process.name)
+            except OSError:
+                pass
+        return None
+
+    @contextlib.contextmanager
+    def without_relayd(self):
+        """relayd is stopped, and starts again afterwards."""
+        os.kill(self.relayd_pid(), signal.SIGTERM)
+        self.wait_for(lambda: not self.relayd_pid(), what="relayd has ended")
+        assert not (self.run / "relayd.sock").exists()
+        if self.restarted is not None:
+            self.restarted.wait(TIMEOUT)
+        try:
+            yield
+        finally:
+            with open(self.logfile, "ab") as log:
+                self.restarted = subprocess.Popen(
+                    self.inside("root", "setpriv", "--pdeathsig", "KILL", "/usr/local/sbin/relayd", "-d"),
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.wait_for(lambda: (self.run / "relayd.sock").exists(), what="relayd is ready again")
+
+    def close(self):
+        super().close()
+        if self.restarted is not None:
+            self.restarted.wait(TIMEOUT)
 
     @contextlib.contextmanager
     def setting(self, name, value):
