@@ -180,8 +180,11 @@ main(int argc, char **argv)
 	struct rights rights;
 	struct options o;
 
-	if (rights_init(&rights) < 0 || file_fill_standard() < 0)
+	if (rights_init(&rights) < 0 || file_fill_standard() < 0) {
+		fprintf(
+		    stderr, "sendmail: cannot start, so nothing is queued: %s\n", strerror(errno));
 		return EX_TEMPFAIL;
+	}
 	environment_clear();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a write fails with EFBIG instead */

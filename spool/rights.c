@@ -16,7 +16,9 @@ rights_init(struct rights *r)
 
 	*r = (struct rights){ .group = getegid(), .own = getgid() };
 	r->held = r->group != r->own;
-	if (setresgid(r->own, r->own, r->group) < 0)
+	/* without the bit there is nothing to lower; and in a user namespace that does not
+	 * map the caller's group this call would fail */
+	if (r->held && setresgid(r->own, r->own, r->group) < 0)
 		return -1;
 	if (geteuid() != uid && setresuid(uid, uid, uid) < 0)
 		return -1;
