@@ -51,8 +51,8 @@ struct options {
 	const char *select_text;
 	char **recipients; /* within argv, which is reordered */
 	size_t recipient_count;
-	const struct rights *rights; /* of the program, set by main */
-	char error[256];             /* what is wrong with the command line */
+	struct rights *rights; /* of the program, set by main */
+	char error[256];       /* what is wrong with the command line */
 };
 
 /* 0, or -1 with o->error; argv's words are borrowed.  argc may be 0. */

@@ -109,6 +109,7 @@ message_submit(struct submission *s, const struct options *o)
 		watch = outcome_watch(s->settings->runtime_directory, s->writer.name.text);
 	signals_hold();
 	r = submission_commit(s);
+	rights_drop(o->rights);
 	if (r == 0 && waits) {
 		signals_end_well();
 		outcome_wait(watch, o->verbose);

@@ -19,7 +19,7 @@
 #include "spool/control.h"
 #include "spool/place.h"
 
-#define CHUNK (64 << 10)
+#define CHUNK 16384                             /* on a stack that the caller may have limited */
 #define PATIENCE ((int64_t)(30 * USEC_PER_SEC)) /* while relayd is busy */
 #define PAUSE_NS 200000000
 
