@@ -171,8 +171,11 @@ client_evict(struct relayd *r)
 		if (oldest == NULL || !client_is_administrator(c) ||
 		    client_is_administrator(oldest))
 			oldest = c;
-	if (oldest != NULL)
-		client_end(r, oldest);
+	if (oldest == NULL)
+		return;
+	/* its request may be on its way: a submitter tries again */
+	client_answer(oldest, "busy\n");
+	client_end(r, oldest);
 }
 
 static void
