@@ -205,6 +205,7 @@ receive(struct receiver *r, struct envelope *e)
 {
 	if (head_take(r) < 0 || envelope_take(r, e) < 0)
 		return -1;
+	r->spool.announced = r->length;
 	if (message_begin(&r->writer, &r->spool, e) < 0)
 		return spool_refuse(r);
 	r->writer.flags |= r->stated.flags & MESSAGE_SMTPUTF8;
@@ -249,8 +250,7 @@ receiver_main(int argc, char **argv)
 	struct envelope e;
 	int code;
 
-	if (argc < 8 || number_parse(argv[3], 0, INT64_MAX, &r.length) < 0 ||
-	    number_parse(argv[4], 0, UINT32_MAX, &r.uid) < 0 ||
+	if (argc < 8 || number_parse(argv[4], 0, UINT32_MAX, &r.uid) < 0 ||
 	    number_parse(argv[5], 0, INT64_MAX, &r.max_message_size) < 0 ||
 	    number_parse(argv[6], 0, INT64_MAX, &r.spool.reserve) < 0)
 		return EX_USAGE;
@@ -260,9 +260,13 @@ receiver_main(int argc, char **argv)
 	snprintf(r.spool.directory, sizeof(r.spool.directory), "%s", argv[7]);
 	limits_set();
 	envelope_init(&e);
-	code = receive(&r, &e) < 0 ? EX_TEMPFAIL : 0;
+	/* the name and this are the submitter's words */
+	if (number_parse(argv[3], 0, INT64_MAX, &r.length) < 0)
+		code = malformed(&r, "its length is not a number");
+	else
+		code = receive(&r, &e);
 	message_abort(&r.writer);
 	envelope_free(&e);
 	buf_free(&r.in);
-	return code;
+	return code < 0 ? EX_TEMPFAIL : 0;
 }

@@ -42,7 +42,8 @@ space_check(struct spool *s)
 			reserve = RESERVE_DEFAULT;
 	}
 	/* some file systems (btrfs) count no inodes */
-	if (free_octets >= reserve && (fs.f_files == 0 || fs.f_favail > 0))
+	if (free_octets >= reserve && free_octets - reserve >= s->announced &&
+	    (fs.f_files == 0 || fs.f_favail > 0))
 		return 0;
 	snprintf(s->problem, sizeof(s->problem),
 	    "no space for a message in %s/queue: %llu octets and %llu inodes are free, and the "

@@ -36,6 +36,7 @@ struct spool {
 	int dir;   /* O_PATH */
 	int queue; /* O_PATH: the set-gid submitter may not read it */
 	uint64_t reserve;
+	uint64_t announced; /* octets that the next message will have, as far as that is known */
 	const struct rights *rights;   /* to create in queue/; NULL: the process's own */
 	const char *runtime_directory; /* of the relayd that takes messages where queue/ is
 					* closed; NULL: nobody does */
