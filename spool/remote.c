@@ -44,19 +44,20 @@ remote_create(struct message_writer *w)
 	return w->fd < 0 ? spool_fail(s, "hold a message for", "queue") : 0;
 }
 
+/* relayd may have answered, and gone, before it has all: its answer says why. */
 static int
-file_send(int fd, int socket)
+file_send(int fd, int socket, const char *request)
 {
 	char chunk[CHUNK];
 	ssize_t n;
+	int r;
 
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return -1;
-	while ((n = file_read(fd, chunk, sizeof(chunk))) > 0)
-		if (file_write(socket, chunk, (size_t)n) < 0)
-			/* relayd may have refused it before the end: its answer says why */
-			return errno == EPIPE || errno == ECONNRESET ? 0 : -1;
-	return n < 0 ? -1 : 0;
+	r = file_write(socket, request, strlen(request));
+	while (r == 0 && (n = file_read(fd, chunk, sizeof(chunk))) != 0)
+		r = n < 0 ? -1 : file_write(socket, chunk, (size_t)n);
+	return r == 0 || errno == EPIPE || errno == ECONNRESET ? 0 : -1;
 }
 
 static int
@@ -85,7 +86,7 @@ attempt(struct message_writer *w, struct buf *error)
 	if (socket < 0)
 		return -1;
 	snprintf(request, sizeof(request), "submit %s %lld\n", w->name.text, (long long)size);
-	if (file_write(socket, request, strlen(request)) == 0 && file_send(w->fd, socket) == 0)
+	if (file_send(w->fd, socket, request) == 0)
 		r = control_answer(socket, STDERR_FILENO, error);
 	close(socket);
 	return r;
