@@ -108,8 +108,8 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/library.a
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
 	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,--as-needed -o $@ $^ $(SESSION_LIBS) -lcmocka
-# cmocka's macros convert freely
-$(BUILD)/obj/tests/unit/%.o: WARNINGS += -Wno-conversion -Wno-sign-conversion
+# cmocka's macros convert freely; private: not what these are built from, like $(BUILD)/flags
+$(BUILD)/obj/tests/unit/%.o: private WARNINGS += -Wno-conversion -Wno-sign-conversion
 
 # Fuzzers are built once, by clang, whatever else is built how.
 FUZZ_CFLAGS = -std=c17 -O1 -g -Wall -Wextra -Wshadow -Wformat=2 -MMD -MP \
