@@ -374,7 +374,7 @@ main(int argc, char **argv)
 		return EX_TEMPFAIL;
 	log_to_stderr("relayd");
 	if (argc > 1 && strcmp(argv[1], RECEIVER_ROLE) == 0)
-		return receiver_main(argc, argv);
+		_exit(receiver_main(argc, argv)); /* like a session: no handlers at exit */
 	while ((c = getopt(argc, argv, "C:dn")) != -1) {
 		if (c == 'C') {
 			path = optarg;

@@ -131,7 +131,9 @@ submit(const struct settings *settings, const struct options *o)
 	submission_init(&s, settings, &identity, &spool);
 	if (message_submit(&s, o) < 0 && !o->quiet)
 		fprintf(stderr, "sendmail: %s\n", s.problem);
+	/* with the right: a file under a dot name goes here */
 	submission_fini(&s);
+	rights_drop(o->rights);
 	spool_close(&spool);
 	return s.code;
 }
