@@ -174,7 +174,9 @@ client_evict(struct relayd *r)
 	if (oldest == NULL)
 		return;
 	/* its request may be on its way: a submitter tries again */
-	client_answer(oldest, "busy\n");
+	/* a watcher has had its answer */
+	if (*oldest->watching == '\0')
+		client_answer(oldest, "busy\n");
 	client_end(r, oldest);
 }
 
