@@ -224,10 +224,13 @@ alias_expand(struct expansion *x, struct alias *alias, unsigned depth)
 	if (alias->visit.pass == x->pass)
 		return 0;
 	alias->visit = (struct visit){ .pass = x->pass, .active = true };
-	r = targets_parse(alias->targets, alias->len, alias->line, false, target_expand, &f);
+	/* what stands behind a name without a colon is no list of targets */
 	if (alias->problem != NULL)
 		r = target_refuse(&f, alias->line, alias->problem, "");
-	else if (r == 0 && f.targets == 0)
+	else
+		r = targets_parse(
+		    alias->targets, alias->len, alias->line, false, target_expand, &f);
+	if (r == 0 && alias->problem == NULL && f.targets == 0)
 		r = target_refuse(&f, alias->line, "there is no target behind the colon", "");
 	alias->visit.active = false;
 	return r;

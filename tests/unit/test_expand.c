@@ -316,6 +316,9 @@ without_local_mail_to_it_is_refused(void **state)
 		    "65 /aliases:2: r: the colon behind the name is missing; a line that continues "
 		    "an "
 		    "alias begins with a blank; correct the alias, or set local_mail_to" },
+		{ "x: y@z.w\nr\n x@y.z", "r",
+		    "65 /aliases:2: r: the colon behind the name is missing; a line that continues "
+		    "an alias begins with a blank; correct the alias, or set local_mail_to" },
 		{ "a r: x@y.z", "a", "a@dom.example" },
 	};
 

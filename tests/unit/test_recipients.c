@@ -127,6 +127,8 @@ bounces_go_where_mail_for_the_sender_goes(void **state)
 		{ "", "joe", "joe", "<joe@dom.example> [ops@prov.example] ops@prov.example" },
 		{ "joe: x@y.z", "joe", "a@b.c", "<joe@dom.example> [x@y.z] a@b.c" },
 		{ "joe: |cat", "joe", "a@b.c", "<joe@dom.example> [ops@prov.example] a@b.c" },
+		{ "joe\n x@y.z", "joe", "a@b.c", "<joe@dom.example> [ops@prov.example] a@b.c" },
+		{ "joe\n x@y.z, w@y.z", "<>", "joe", "<> ops@prov.example" },
 	};
 
 	(void)state;
