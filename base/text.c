@@ -105,12 +105,11 @@ text_add_printable(struct buf *b, const char *src, size_t len)
 char *
 text_copy_printable(char *dst, size_t size, const char *src, size_t len)
 {
-	struct buf b = BUF_INIT(size - 1);
+	/* in place, so that what went wrong can be said without memory, too */
+	struct buf b = { .data = dst, .size = size, .max = size - 1 };
 
+	*dst = '\0';
 	/* stops at the cap, between characters */
 	text_add_printable(&b, src, len);
-	memcpy(dst, buf_string(&b), b.len);
-	dst[b.len] = '\0';
-	buf_free(&b);
 	return dst;
 }

@@ -27,6 +27,7 @@ struct parser {
 	enum token token;
 	struct buf address; /* the words so far, joined */
 	bool any;           /* there are some, even if they were too long to keep */
+	bool no_memory;     /* they were not too long */
 	bool joined;        /* they can be one address: no gap except around '.' and '@' */
 	bool at;            /* an '@' has been seen */
 	size_t begin, local_end, domain, domain_end;
@@ -192,6 +193,7 @@ word_add(struct parser *p)
 	}
 	if (p->address.failed) {
 		/* a phrase may be long; an address may not */
+		p->no_memory |= errno != ENOBUFS;
 		buf_reset(&p->address);
 		p->joined = false;
 	}
@@ -299,12 +301,14 @@ address_list_parse(
 	int r = 0;
 
 	advance(&p);
-	while (r == 0 && p.token != END) {
+	while (r == 0 && p.token != END && !p.no_memory) {
 		r = element_parse(&p);
 		if (r == 0 && p.token != END)
 			advance(&p);
 	}
-	*error = p.error;
+	*error = p.no_memory ? NULL : p.error;
 	buf_free(&p.address);
-	return r;
+	if (p.no_memory)
+		errno = ENOMEM;
+	return p.no_memory ? -1 : r;
 }

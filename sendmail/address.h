@@ -30,7 +30,8 @@ typedef int address_function(void *context, const struct address *a);
 
 /*
  * Parses a list of len octets: mailboxes, groups, empty elements.  0; or -1, and
- * *error says what is wrong (a constant), NULL if the function ended it.
+ * *error says what is wrong (a constant), NULL if the function ended it, or there is
+ * no memory.
  */
 int address_list_parse(
     const char *text, size_t len, address_function *function, void *context, const char **error);

@@ -38,6 +38,18 @@ address_set_add(struct address_set *set, const char *address)
 }
 
 void
+address_set_remove(struct address_set *set, const char *address)
+{
+	char **found = tfind(address, &set->root, compare), *copy;
+
+	if (found == NULL)
+		return;
+	copy = *found;
+	tdelete(address, &set->root, compare);
+	free(copy);
+}
+
+void
 address_set_free(struct address_set *set)
 {
 	tdestroy(set->root, free);

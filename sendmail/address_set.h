@@ -11,6 +11,7 @@ struct address_set {
 
 /* 1 if it is new (it is copied), 0 if it is in the set, -1 without memory. */
 int address_set_add(struct address_set *set, const char *address);
+void address_set_remove(struct address_set *set, const char *address);
 void address_set_free(struct address_set *set);
 
 #endif

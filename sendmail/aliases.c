@@ -275,10 +275,12 @@ include_read(struct include *i, uid_t aliases_owner)
 	uid_t owner;
 	mode_t mode;
 
-	if (targets_load(i->path, ALIASES_INCLUDE_OCTETS_MAX, &i->text, &owner, &mode) < 0)
+	if (targets_load(i->path, ALIASES_INCLUDE_OCTETS_MAX, &i->text, &owner, &mode) < 0) {
+		i->temporary =
+		    errno == ENOMEM || errno == EMFILE || errno == ENFILE || errno == EIO;
 		snprintf(i->problem, sizeof(i->problem), "the list cannot be read: %s",
 		    targets_load_problem(errno));
-	else if (owner != 0 && (owner != geteuid() || owner != aliases_owner))
+	} else if (owner != 0 && (owner != geteuid() || owner != aliases_owner))
 		snprintf(i->problem, sizeof(i->problem),
 		    "the list belongs to uid %lu; it must belong to root", (unsigned long)owner);
 	else if ((mode & (S_IWGRP | S_IWOTH)) != 0)

@@ -43,6 +43,7 @@ struct include {
 	char *path;
 	struct buf text;   /* for targets_parse() by line */
 	char problem[160]; /* why it cannot be used, or "" */
+	bool temporary;    /* that is no fault of the list */
 	struct visit visit;
 	bool checked;
 };

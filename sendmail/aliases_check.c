@@ -143,10 +143,11 @@ include_check(struct place *p, const struct target *t)
 	inner.targets = 0;
 	inner.silent = i->checked;
 	i->checked = true;
-	targets_parse(buf_string(&i->text), i->text.len, 1, true, target_check, &inner);
+	if (targets_parse(buf_string(&i->text), i->text.len, 1, true, target_check, &inner) < 0)
+		c->failed = true;
 	i->visit.active = false;
 	p->bad |= inner.bad;
-	if (inner.targets == 0)
+	if (inner.targets == 0 && !c->failed)
 		refuse(p, t->line, "the list is empty", t->written);
 }
 
@@ -181,8 +182,9 @@ entry_check(struct check *c, struct alias *e)
 		report(c, p.file, e->line, e->name, "%s", e->problem);
 		return false;
 	}
-	targets_parse(e->targets, e->len, e->line, false, target_check, &p);
-	if (p.targets == 0) {
+	if (targets_parse(e->targets, e->len, e->line, false, target_check, &p) < 0)
+		c->failed = true;
+	if (p.targets == 0 && !c->failed) {
 		report(c, p.file, e->line, e->name,
 		    "there is no target behind the colon; name an address, or remove the alias");
 		p.bad = true;

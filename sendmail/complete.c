@@ -89,7 +89,8 @@ addresses_add(
 	if (buf_append(b, h->text.data + f->start, f->value - f->start) < 0)
 		return -1;
 	if (address_list_parse(value, len, address_complete, &places, &error) < 0) {
-		if (b->failed)
+		/* the function fails without memory, too */
+		if (error == NULL)
 			return -1;
 		buf_truncate(b, before);
 		return buf_append(b, h->text.data + f->start, f->len);

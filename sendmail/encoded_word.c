@@ -100,7 +100,9 @@ encoded_word_add(struct buf *b, const char *charset, const char *text, size_t le
 		used += n;
 		at += octets;
 	}
-	return used == 0 ? 0 : buf_add_string(b, "?=");
+	if (used > 0)
+		buf_add_string(b, "?=");
+	return b->failed ? -1 : 0;
 }
 
 static int

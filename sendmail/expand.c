@@ -196,6 +196,12 @@ include_expand(struct frame *f, const struct target *t)
 
 	if (i == NULL)
 		return memory_fail(x);
+	if (i->temporary) {
+		buf_addf(&x->error, "%s:%u: %s: %s: %s", f->file, t->line, f->alias->name,
+		    i->problem, t->written);
+		x->code = EX_TEMPFAIL;
+		return -1;
+	}
 	if (i->problem[0] != '\0')
 		return target_refuse(f, t->line, i->problem, t->written);
 	if (i->visit.active)

@@ -169,7 +169,7 @@ field_fold(const char *s, size_t len, size_t value, char separator, struct buf *
 		s += n;
 		len -= n;
 	}
-	return 0;
+	return out->failed ? -1 : 0;
 }
 
 /* ---- encoded words -------------------------------------------------------- */

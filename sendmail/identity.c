@@ -32,7 +32,10 @@ is_usable(const char *name)
 static void
 full_name_set(struct identity *id, const char *gecos)
 {
-	struct buf b = BUF_INIT(sizeof(id->full_name) - 1);
+	/* in place: without memory half a name would come out */
+	struct buf b = { .data = id->full_name,
+		.size = sizeof(id->full_name),
+		.max = sizeof(id->full_name) - 1 };
 
 	for (; *gecos != '\0' && *gecos != ','; gecos++) {
 		if (*gecos == '&') {
@@ -42,8 +45,6 @@ full_name_set(struct identity *id, const char *gecos)
 			buf_add_char(&b, *gecos);
 		}
 	}
-	snprintf(id->full_name, sizeof(id->full_name), "%s", buf_string(&b));
-	buf_free(&b);
 }
 
 /* The account's line in /etc/passwd, where it nearly always is: the resolver's

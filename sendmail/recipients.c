@@ -72,13 +72,17 @@ finals_add(struct recipients *r)
 	const char *end = buf_string(&r->finals) + r->finals.len;
 
 	for (const char *f = buf_string(&r->finals); f < end; f += strlen(f) + 1) {
-		int new = address_set_add(&r->seen, f);
+		int new = address_set_add(&r->seen, f), error;
 
 		if (new == 0)
 			continue;
 		if (new > 0 && envelope_add_recipient(r->envelope, f, r->notify, r->orcpt) == 0)
 			continue;
-		if (new > 0 && errno == ENOBUFS)
+		error = errno;
+		/* who is not in the envelope has not been seen */
+		if (new > 0)
+			address_set_remove(&r->seen, f);
+		if (error == ENOBUFS)
 			return fail(
 			    r, NULL, "there are more than 65536 recipients; send it in parts");
 		return memory_fail(r);
@@ -92,9 +96,12 @@ recipient_add(void *context, const struct address *a)
 	struct recipients *r = context;
 	struct buf whole = BUF_INIT(8192);
 	const char *wrong = expand_check(&r->expansion, a, &whole);
+	bool no_memory = whole.failed;
 
 	buf_free(&whole);
 	buf_reset(&r->finals);
+	if (no_memory)
+		return memory_fail(r);
 	if (wrong != NULL)
 		return fail(r, a->text, wrong);
 	if (expand_address(&r->expansion, a, final_gather, r) == 0)
@@ -103,6 +110,16 @@ recipient_add(void *context, const struct address *a)
 		return memory_fail(r);
 	r->code = r->expansion.code;
 	return fail(r, a->text, r->expansion.error.data);
+}
+
+/* A list could not be parsed; without an error its function has set one, or there is
+ * no memory. */
+static int
+list_fail(struct recipients *r, const char *text, const char *error)
+{
+	if (error != NULL)
+		return fail(r, text, error);
+	return r->error.len > 0 ? -1 : memory_fail(r);
 }
 
 static int
@@ -114,14 +131,12 @@ list_add(struct recipients *r, const char *source, const char *text, size_t len)
 	r->source = source;
 	if (address_list_parse(text, len, recipient_add, r, &error) == 0)
 		return 0;
-	if (error == NULL)
-		return -1;
 	while (len > 0 && strchr(" \t\r\n", *text) != NULL && *text != '\0') {
 		text++;
 		len--;
 	}
 	text_copy_printable(start, sizeof(start), text, len);
-	return fail(r, start, error);
+	return list_fail(r, start, error);
 }
 
 int
@@ -165,7 +180,7 @@ recipients_add(struct recipients *r, const char *address)
 	r->code = EX_DATAERR;
 	r->source = "recipient";
 	if (address_list_parse(address, strlen(address), only_one_count, &one, &error) < 0)
-		return error == NULL ? -1 : fail(r, address, error);
+		return list_fail(r, address, error);
 	if (one.count == 0)
 		return fail(r, address, "it is no address");
 	return list_add(r, "recipient", address, strlen(address));
@@ -220,6 +235,8 @@ sender_take(void *context, const struct address *a)
 	if (s->count++ > 0)
 		return fail(s->r, NULL, "it must be one address");
 	wrong = expand_check(x, a, &s->address);
+	if (s->address.failed)
+		return memory_fail(s->r);
 	if (wrong != NULL)
 		return fail(s->r, a->text, wrong);
 	if (!local_is(x->settings, x->identity, a))
@@ -256,7 +273,8 @@ bounce_to_set(struct sender *s)
 	if (s->local.len == 0)
 		return 0;
 	a.text = s->local.data;
-	expand_address(x, &a, first_take, s);
+	if (expand_address(x, &a, first_take, s) < 0 && x->error.len == 0 && s->bounce_to.len == 0)
+		return -1;
 	if (x->error.len > 0)
 		log_warn("bounces of this message go to its sender <%s>: %s",
 		    s->r->envelope->sender, x->error.data);
@@ -282,8 +300,7 @@ recipients_set_sender(struct recipients *r, const char *sender)
 	if (strpbrk(sender, "\r\n") != NULL)
 		fail(r, sender, "it contains a line break");
 	else if (address_list_parse(sender, strlen(sender), sender_take, &s, &error) < 0) {
-		if (error != NULL)
-			fail(r, sender, error);
+		list_fail(r, sender, error);
 	} else if (s.count == 0 && *sender != '\0' && strcmp(sender, "<>") != 0) {
 		fail(r, sender, "it is no address; the null sender is written <>");
 	} else if (envelope_set_sender(r->envelope, buf_string(&s.address)) < 0) {

@@ -170,7 +170,8 @@ header_write(struct submission *s)
 	/* RFC 6531 section 3.4: raw UTF-8 in the header needs SMTPUTF8 */
 	if (!text_is_ascii(text.data, text.len) && text_is_utf8(text.data, text.len))
 		s->writer.flags |= MESSAGE_SMTPUTF8;
-	buf_add_string(&text, "\r\n");
+	if (r == 0 && buf_add_string(&text, "\r\n") < 0)
+		r = submission_fail(s, EX_TEMPFAIL, "out of memory");
 	scan_add(&s->header_scan, buf_string(&text), text.len);
 	if (r == 0 && message_write(&s->writer, buf_string(&text), text.len) < 0)
 		r = submission_fail_spool(s);

@@ -18,6 +18,7 @@
 #define ELEMENT_MAX 4096 /* octets; an address of this length is refused anyway */
 
 static const char include_word[] = ":include:";
+static const char no_memory[] = "out of memory"; /* ends the parse; no target is at fault */
 
 struct walk {
 	bool quoted, bracketed;
@@ -120,6 +121,13 @@ special_check(const char *plain, struct target *t)
 	return *t->path == '/' ? NULL : "an :include: needs an absolute path";
 }
 
+/* Why something could not be kept. */
+static const char *
+no_room(void)
+{
+	return errno == ENOBUFS ? "it is too long" : no_memory;
+}
+
 struct taken {
 	struct address address;
 	struct buf *text;
@@ -144,7 +152,7 @@ address_check(const char *s, size_t len, struct target *t, struct buf *text)
 	if (plain_find(s, len, ":;") < len)
 		return "it has a colon or semicolon; an alias begins at the start of a line";
 	if (address_list_parse(s, len, address_take, &taken, &error) < 0)
-		return error != NULL ? error : "it is too long";
+		return error != NULL ? error : no_room();
 	if (text->len == 0)
 		return "it is no address";
 	t->address = taken.address;
@@ -156,8 +164,9 @@ address_check(const char *s, size_t len, struct target *t, struct buf *text)
 	if (strchr("|/:", text->data[text->data[0] == '"']) != NULL)
 		return "pipes and files are not supported";
 	/* what it will be completed with is not known here */
-	buf_add_string(text, "@x");
-	error = text->failed ? "it is too long" : envelope_address_check(text->data);
+	if (buf_add_string(text, "@x") < 0)
+		return no_room();
+	error = envelope_address_check(text->data);
 	buf_truncate(text, text->len - 2);
 	t->address.text = buf_string(text);
 	return error;
@@ -173,14 +182,14 @@ element_give(const char *s, size_t len, struct target *t, target_function *funct
 	if (memchr(s, '\0', len) != NULL)
 		t->problem = "it contains a NUL octet";
 	else if (element_unquote(s, len, &plain) < 0)
-		t->problem = "it is too long";
+		t->problem = no_room();
 	else if (strchr("|/:#", *buf_string(&plain)) != NULL && plain.len > 0)
 		t->problem = special_check(plain.data, t);
 	else
 		t->problem = address_check(s, len, t, &text);
 	if (t->problem != NULL)
 		t->kind = TARGET_BAD;
-	result = function(context, t);
+	result = t->problem == no_memory ? -1 : function(context, t);
 	buf_free(&text);
 	buf_free(&plain);
 	return result;

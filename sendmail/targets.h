@@ -30,7 +30,7 @@ typedef int target_function(void *context, const struct target *t);
 /*
  * Calls the function for each target of the len octets, which begin in the given
  * line of a file.  They are separated by commas, in an :include: file (by_line) by
- * line ends, too.  Returns 0, or what the function returned.
+ * line ends, too.  Returns 0, what the function returned, or -1 without memory.
  */
 int targets_parse(const char *text, size_t len, unsigned line, bool by_line,
     target_function *function, void *context);

@@ -102,8 +102,8 @@ verify_print(const struct settings *s, const struct identity *id, bool no_aliase
 
 		if (address_list_parse(
 			arguments[i], strlen(arguments[i]), address_verify, &v, &error) < 0) {
-			complain(&v, arguments[i], error);
-			code_raise(&v, BAD);
+			complain(&v, arguments[i], error != NULL ? error : "out of memory");
+			code_raise(&v, error != NULL ? BAD : UNDECIDED);
 		}
 	}
 	expand_fini(&v.expansion);

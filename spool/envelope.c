@@ -182,7 +182,7 @@ envelope_format(const struct envelope *e, struct buf *b)
 		buf_addf(b, "envid %s\n", e->envid);
 	for (size_t i = 0; i < e->recipient_count; i++)
 		recipient_format(&e->recipients[i], b);
-	return b->failed ? fail(ENOBUFS) : 0;
+	return b->failed ? -1 : 0; /* errno is that of the append */
 }
 
 /* Cuts "<address>" at the start of value; returns what follows, or NULL.  A
