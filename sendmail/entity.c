@@ -98,7 +98,9 @@ entity_read(struct window *w, uint64_t start, const struct boundaries *outer, st
 	struct region r;
 	int kind, any, found;
 
-	*e = (struct entity){ .header = { .text = BUF_INIT(4 * HEADER_OCTETS_MAX) },
+	/* that of the message itself has been completed */
+	*e = (struct entity){ .header = { .text = BUF_INIT(start == 0 ? 4 * HEADER_OCTETS_MAX
+								      : HEADER_OCTETS_MAX) },
 		.start = start,
 		.fields = start };
 	for (;;) {

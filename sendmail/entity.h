@@ -35,8 +35,8 @@ struct region {
 	bool closes;  /* it is the last one of its multipart */
 };
 
-/* Both: 0, or -1 with errno and the spool's problem.  The header is at most 32 MB
- * (ENOBUFS), and is to be freed in both cases. */
+/* Both: 0, or -1 with errno and the spool's problem.  The header of a part is at most
+ * 8 MB, as that of a message (ENOBUFS), and is to be freed in both cases. */
 int entity_read(struct window *w, uint64_t start, const struct boundaries *outer, struct entity *e);
 int region_find(struct window *w, uint64_t start, const struct boundaries *outer, struct region *r);
 

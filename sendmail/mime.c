@@ -58,6 +58,28 @@ parameter_value(const char *s, char *to, size_t size)
 	return *s == '"' ? s + 1 : s;
 }
 
+/* Behind blanks and comments (RFC 5322 section 3.2.2); one that does not end is none. */
+static const char *
+blanks_skip(const char *s)
+{
+	unsigned depth = 0;
+	const char *plain = s;
+
+	for (; *s == ' ' || *s == '(' || depth > 0; s++) {
+		if (*s == '\\' && s[1] != '\0')
+			s++;
+		else if (*s == '(')
+			depth++;
+		else if (*s == ')')
+			depth--;
+		else if (*s == '\0')
+			return plain;
+		if (depth == 0)
+			plain = s + 1;
+	}
+	return s;
+}
+
 /* Looks for a parameter, behind the type.  `extended`: it has a form of RFC 2231. */
 static bool
 parameter_find(const char *s, const char *name, char *to, size_t size, bool *extended)
@@ -69,26 +91,28 @@ parameter_find(const char *s, const char *name, char *to, size_t size, bool *ext
 	for (;;) {
 		bool found;
 
-		s += strcspn(s, ";\"");
+		s += strcspn(s, ";\"(");
+		if (*s == '(') {
+			const char *behind = blanks_skip(s);
+
+			s = behind == s ? s + 1 : behind;
+			continue;
+		}
 		if (*s == '"') {
 			s = parameter_value(s, skipped, sizeof(skipped));
 			continue;
 		}
 		if (*s == '\0')
 			return false;
-		s++;
-		s += strspn(s, " ");
+		s = blanks_skip(s + 1);
 		found = strncasecmp(s, name, n) == 0;
 		*extended |= found && s[n] == '*';
 		if (!found)
 			continue;
-		s += n;
-		s += strspn(s, " ");
+		s = blanks_skip(s + n);
 		if (*s != '=')
 			continue;
-		s++;
-		s += strspn(s, " ");
-		parameter_value(s, to, size);
+		parameter_value(blanks_skip(s + 1), to, size);
 		return true;
 	}
 }
@@ -135,7 +159,7 @@ message_kind(const char *subtype, size_t len)
 static enum mime_kind
 value_kind(const char *value, bool missing, bool digest, char *boundary)
 {
-	const char *type = value + strspn(value, " "), *subtype;
+	const char *type = blanks_skip(value), *subtype;
 	size_t n = token_length(type), m;
 
 	if (missing)
@@ -178,8 +202,7 @@ mime_is_digest(const struct header *h)
 
 	if (value_copy(h, "Content-Type", &value) < 0)
 		return false;
-	is = strncasecmp(
-		 buf_string(&value) + strspn(buf_string(&value), " "), "multipart/digest", 16) == 0;
+	is = strncasecmp(blanks_skip(buf_string(&value)), "multipart/digest", 16) == 0;
 	buf_free(&value);
 	return is;
 }
@@ -202,8 +225,7 @@ mime_encoding(const struct header *h)
 		return MIME_IDENTITY;
 	if (value_copy(h, "Content-Transfer-Encoding", &value) < 0)
 		return MIME_ENCODING_UNKNOWN;
-	s = buf_string(&value);
-	s += strspn(s, " ");
+	s = blanks_skip(buf_string(&value));
 	n = token_length(s);
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strlen(known[i].name) == n && strncasecmp(s, known[i].name, n) == 0)

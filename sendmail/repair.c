@@ -346,6 +346,9 @@ entity_repair(struct repair *r, uint64_t start, unsigned depth, bool digest)
 	struct entity e;
 	int result = entity_read(&r->window, start, &r->boundaries, &e);
 
+	if (result < 0 && errno == ENOBUFS)
+		snprintf(r->problem, REPAIR_PROBLEM_SIZE,
+		    "the header of a part of the message is longer than 8 MB");
 	if (result == 0)
 		result = entity_write(r, &e, depth, digest);
 	header_free(&e.header);

@@ -160,6 +160,14 @@ each_part_is_treated_by_itself(void **state)
 			 "Content-Transfer-Encoding: quoted-printable\n\n=0Da\n--b c \n"
 			 "Content-Type: image/png\nContent-Transfer-Encoding: base64\n\nDWI=\n"
 			 "--b c\n\nclean\n--b c--\n=0Dend\n" },
+		/* a comment is no parameter, unless it does not end */
+		{ HEAD "(a\\) b) multipart/mixed (; boundary=a); (b) boundary (c) = (d) \"b\"\n\n"
+		       "--b\n\n~a\n--b--\n",
+		    HEAD "(a\\) b) multipart/mixed (; boundary=a); (b) boundary (c) = (d) \"b\"\n\n"
+			 "--b\nContent-Transfer-Encoding: quoted-printable\n\n=0Da\n--b--\n" },
+		{ HEAD "multipart/mixed; name=a(1.b; boundary=b\n\n--b\n\n~a\n--b--\n",
+		    HEAD "multipart/mixed; name=a(1.b; boundary=b\n\n"
+			 "--b\nContent-Transfer-Encoding: quoted-printable\n\n=0Da\n--b--\n" },
 		/* an outer boundary ends the inner multipart */
 		{ HEAD "multipart/mixed; boundary=o\n\n--o\nContent-Type: multipart/mixed; "
 		       "boundary=i\n\n--i\n\n~\n--o\n\n~\n--i\n\n--o--\n",
@@ -347,6 +355,32 @@ what_cannot_be_done_says_why(void **state)
 }
 
 static void
+a_part_may_have_a_header_as_long_as_a_message(void **state)
+{
+	static const char head[] = HEAD "multipart/mixed; boundary=b\n\n--b\n";
+	size_t len = sizeof(head) - 1 + HEADER_OCTETS_MAX + 100;
+	char *content = malloc(len);
+	struct place *p = *state;
+	struct envelope e;
+	struct repaired r;
+
+	memset(content, 'x', len);
+	memcpy(content, head, sizeof(head) - 1);
+	for (size_t at = sizeof(head) - 1; at + 64 <= len; at += 64) {
+		content[at + 1] = ':';
+		content[at + 63] = '\n';
+	}
+	content[len - 1] = '\0';
+	envelope_make(&e, "a@b", "c@d");
+	assert_int_equal(repaired_begin(&r, &p->spool, &e, content, len), 0);
+	assert_int_equal(r.result, REPAIR_IMPOSSIBLE);
+	assert_string_equal(r.problem, "the header of a part of the message is longer than 8 MB");
+	repaired_end(&r);
+	envelope_free(&e);
+	free(content);
+}
+
+static void
 the_second_file_takes_the_name_and_the_flags(void **state)
 {
 	static const char content[] = "Subject: \xc3\xbc\r\n\r\na\rb\r\n";
@@ -413,6 +447,7 @@ main(void)
 		TEST(free_text_becomes_encoded_words),
 		TEST(a_long_encoded_word_becomes_several),
 		TEST(what_cannot_be_done_says_why),
+		TEST(a_part_may_have_a_header_as_long_as_a_message),
 		TEST(the_second_file_takes_the_name_and_the_flags),
 		TEST(content_can_be_read_again_before_the_commit),
 	};
