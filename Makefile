@@ -46,7 +46,7 @@ SESSION_LIBS = -lgnutls -lgsasl -lidn2 -lseccomp
 # what the scripts of install and uninstall are told
 INSTALL_VARIABLES = DESTDIR SBINDIR BINDIR LIBDIR LIBEXECDIR SYSCONFDIR SPOOLDIR RUNDIR \
 	MANDIR DOCDIR COMPLETIONDIR UNITDIR SYSUSERSDIR TMPFILESDIR BUILD FORCE PURGE
-INSTALL_ENVIRONMENT = $(foreach name,$(INSTALL_VARIABLES),$(name)='$($(name))')
+INSTALL_ENVIRONMENT = $(foreach name,$(INSTALL_VARIABLES),$(name)='$(subst ','\'',$($(name)))')
 
 # A room is a folder; a program is its room with the rooms that it may know.
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out $(2),$(wildcard $(1)/*.c)))

@@ -12,7 +12,6 @@
 
 umask 022
 ACCOUNT=postbag
-MANIFEST=$LIBEXECDIR/manifest
 PATH=$PATH:/usr/sbin:/sbin
 export PATH
 
@@ -24,9 +23,33 @@ die() {
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # Without one of these, what is ours could not be told from what is not.
-for tool in cmp cut readlink sed sha256sum; do
+for tool in cmp cut readlink sed sha256sum tr; do
 	have $tool || die "nothing is done: the command $tool is missing"
 done
+
+# They stand in units, in the manual and in the manifest, where a blank ends a name,
+# and "%" and "$" have a meaning of their own; and one place has one name.
+for name in SBINDIR BINDIR LIBDIR LIBEXECDIR SYSCONFDIR SPOOLDIR RUNDIR MANDIR DOCDIR \
+	COMPLETIONDIR UNITDIR SYSUSERSDIR TMPFILESDIR; do
+	eval "value=\$$name"
+	value=$(printf '%s' "$value" | tr -s /)
+	value=${value%/}
+	case $value/ in
+	/ | [!/]* | */./* | */../*) value=bad ;;
+	*[!A-Za-z0-9/._+,=:~\&-]*) value=bad ;;
+	esac
+	if [ "$value" = bad ]; then
+		eval "value=\$$name"
+		die "nothing is done: $name is \"$value\"; it must be an absolute path without . and .." \
+			"of letters, digits and _+,.=:~&-"
+	fi
+	eval "$name=\$value"
+done
+case $DESTDIR in
+'' | /*) ;;
+*) DESTDIR=$PWD/$DESTDIR ;;
+esac
+MANIFEST=$LIBEXECDIR/manifest
 
 # Into the running system, by root; otherwise only files are put somewhere.
 HOST=

@@ -10,7 +10,8 @@ set -eu
 . "$(dirname "$0")/host.sh"
 
 STAGE=$(mktemp -d "${TMPDIR:-/tmp}/postbag-install.XXXXXX")
-trap 'rm -rf "$STAGE"' EXIT
+new= # a file that is being written
+trap 'rm -rf "$STAGE" ${new:+"$new"}' EXIT
 trap 'exit 1' HUP INT TERM
 PLAN=$STAGE/plan # MODE SOURCE TARGET, separated by tabs
 LINKS=$STAGE/links
@@ -183,6 +184,15 @@ check_directories() {
 	done
 }
 
+# Its mode and owner are changed, and relayd may write to all of it.
+check_spool() {
+	[ -d "$SPOOLDIR" ] || return 0
+	others=$(find "$SPOOLDIR/." ! -name . -prune ! -name '.*' ! -name queue ! -name state \
+		! -name lost+found -print | sed -n 1p)
+	[ -z "$others" ] || die "nothing is installed: SPOOLDIR is $SPOOLDIR, where others keep" \
+		"something (such as ${others##*/}); choose a directory for postbag alone"
+}
+
 check_conflicts() {
 	conflicts >"$STAGE/conflicts"
 	[ -s "$STAGE/conflicts" ] || return 0
@@ -207,6 +217,7 @@ check() {
 	[ -z "$DESTDIR" ] || return 0 # whoever fills it knows what is in it
 	check_conflicts
 	if on_host; then
+		check_spool
 		problem=$(account_problem)
 		[ -z "$problem" ] || die "nothing is installed: $problem; make it an account for postbag alone"
 	fi

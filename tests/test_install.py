@@ -278,6 +278,38 @@ def test_what_is_not_built_is_not_installed_in_part(root, tmp_path):
     assert root.changes() == before
 
 
+# directories that cannot be
+
+
+@pytest.mark.parametrize("variable", [
+    "PREFIX=opt/postbag", "PREFIX=/opt/my dir", "PREFIX=/opt/it's", "PREFIX=/opt/a\tb", "PREFIX=/opt/$$(id)", "LIBEXECDIR=/opt/*",
+    "SPOOLDIR=", "SPOOLDIR=/", "SPOOLDIR=/var/a%b", "SPOOLDIR=/var/x/../y", "RUNDIR=/run/."])
+def test_a_directory_that_cannot_be_stops_everything(variable, root):
+    before = root.changes()
+    done = root.make("install", variable)
+    assert done.returncode != 0 and "nothing is done: " in done.stderr and "it must be an absolute path" in done.stderr
+    assert root.changes() == before
+
+
+@pytest.mark.parametrize("directory", ["/var/spool", "/var/lib/others"])
+def test_a_spool_directory_of_others_is_not_taken(directory, root):
+    root.write(f"{directory}/something", "else\n")
+    before = root.changes()
+    done = root.make("install", f"SPOOLDIR={directory}")
+    assert done.returncode != 0 and f"SPOOLDIR is {directory}, where others keep something" in done.stderr
+    assert root.changes() == before
+
+
+def test_one_place_has_one_name(root):
+    root.install("PREFIX=/usr//local/", "SPOOLDIR=/var/spool/postbag/")
+    before = root.changes()
+    root.install()
+    assert root.changes() == before
+    assert root.link("/usr/sbin/sendmail") == OURS
+    root.uninstall("PREFIX=/usr/local/")
+    nothing_of_ours_is_left(root)
+
+
 # without systemd
 
 
@@ -472,3 +504,9 @@ def test_destdir_gets_only_files(root):
     assert root.mode("/var/tmp/package/usr/local/sbin/sendmail") == "root:root 0755"
     assert not root.has("passwd", "postbag") and not root.is_there(OURS)
     assert not root.is_there("/var/tmp/package/usr/local/libexec/postbag/manifest")
+
+
+def test_destdir_may_be_relative(root):
+    above = "../" * (len(TOP.parts) - 1)
+    root.install(f"DESTDIR={above}var/tmp/new/my package")
+    assert root.is_there("/var/tmp/new/my package/usr/local/sbin/sendmail") and not root.is_there(OURS)
