@@ -4,6 +4,7 @@
  */
 #include "relayd/privilege.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -15,28 +16,69 @@
 
 #include "base/log.h"
 
+/* Is there nothing in the directory? */
+static bool
+is_empty(int fd)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *d;
+	bool empty = dir != NULL;
+
+	while (empty && (d = readdir(dir)) != NULL)
+		empty = strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0;
+	if (dir != NULL)
+		closedir(dir);
+	else if (copy >= 0)
+		close(copy);
+	return empty;
+}
+
+/* Only a directory that is root's own, and nobody's yet, may be given away: with
+ * /run itself all that is in it would go. */
+static int
+runtime_directory_give(const char *path, int fd, const struct passwd *owner)
+{
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || (st.st_uid != 0 && st.st_uid != owner->pw_uid)) {
+		log_error("runtime_directory %s is not a directory of root or %s; name one that "
+			  "is, or that does not exist yet",
+		    path, owner->pw_name);
+		return EX_CONFIG;
+	}
+	if (st.st_uid != 0)
+		return 0;
+	if (!is_empty(fd)) {
+		log_error("runtime_directory %s is root's, and others keep something in it; name "
+			  "a directory for relayd alone",
+		    path);
+		return EX_CONFIG;
+	}
+	if (fchown(fd, owner->pw_uid, owner->pw_gid) < 0) {
+		log_error_errno("cannot give runtime_directory %s to %s", path, owner->pw_name);
+		return EX_TEMPFAIL;
+	}
+	return 0;
+}
+
 static int
 runtime_directory_make(const char *path, const struct passwd *owner)
 {
-	struct stat st;
-	int fd, code = 0;
+	bool made = mkdir(path, 0755) == 0;
+	int fd, code;
 
-	if (mkdir(path, 0755) < 0 && errno != EEXIST) {
+	if (!made && errno != EEXIST) {
 		log_error_errno("cannot create runtime_directory %s", path);
 		return EX_TEMPFAIL;
 	}
 	if (owner == NULL)
 		return 0;
-	/* only a directory that is root's own may be given away */
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0 || (st.st_uid != 0 && st.st_uid != owner->pw_uid)) {
-		log_error(
-		    "runtime_directory %s is not root's or %s's directory", path, owner->pw_name);
-		code = EX_CONFIG;
-	} else if (st.st_uid == 0 && fchown(fd, owner->pw_uid, owner->pw_gid) < 0) {
-		log_error_errno("cannot give runtime_directory %s to %s", path, owner->pw_name);
-		code = EX_TEMPFAIL;
-	}
+	/* all users come to the socket, whatever the umask of root is */
+	if (made && fd >= 0 && fchmod(fd, 0755) < 0)
+		log_warn_errno("cannot open runtime_directory %s to all users", path);
+	code = runtime_directory_give(path, fd, owner);
 	if (fd >= 0)
 		close(fd);
 	return code;

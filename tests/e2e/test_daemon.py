@@ -297,6 +297,36 @@ def test_relayd_started_by_root_becomes_its_user(smarthost, make_host):
     assert modes == [(harness.NOBODY, "0o1730"), (harness.NOBODY, "0o700")]
 
 
+def start_as_root(host, umask=0o022):
+    """relayd with another user's spool, until it ends or says that it has started."""
+    os.chown(host.spool, 0, 0)
+    relayd = host.start_relayd(wait=False, within=["sh", "-c", f'umask {umask:o}; exec "$@"', "sh"])
+    host.wait_for(lambda: not host.is_running() or "started" in host.log(), what="relayd has started or ended")
+    return relayd
+
+
+@root_only
+def test_a_directory_of_others_is_not_given_away_for_the_socket(make_host):
+    """With "runtime_directory /run" all of /run would become the daemon's."""
+    host = make_host(None, user="nobody")
+    os.chown(host.run, 0, 0)
+    (host.run / "others").mkdir()
+    assert start_as_root(host).wait(harness.TIMEOUT) == 78
+    assert re.search(f"runtime_directory {host.run} is root's, and others keep something in it", host.log())
+    assert os.stat(host.run).st_uid == 0
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
+@root_only
+def test_all_users_come_to_the_socket_whatever_the_umask_of_root(umask, make_host):
+    host = make_host(None, user="nobody")
+    host.run.rmdir()
+    start_as_root(host, umask)
+    status = os.stat(host.run)
+    assert (status.st_uid, oct(status.st_mode & 0o7777)) == (harness.NOBODY, "0o755")
+    assert oct(os.stat(host.run / "relayd.sock").st_mode & 0o777) == "0o666"
+
+
 # what does not belong into queue/
 
 
