@@ -45,6 +45,13 @@ spool_remove() {
 	rmdir "$SPOOLDIR"
 }
 
+# The next account may get the number of this one, and must not get its passwords.
+secrets_keep() {
+	[ -d "$SYSCONFDIR/postbag" ] || return 0
+	! user_exists || find "$SYSCONFDIR/postbag" -user "$ACCOUNT" -exec chown -h 0 {} + || :
+	! group_exists || find "$SYSCONFDIR/postbag" -group "$ACCOUNT" -exec chgrp -h 0 {} + || :
+}
+
 directories_remove() {
 	sed -n 's/^directory //p' "$LIST" | sort -r | while read -r directory; do
 		if [ -d "$directory" ]; then
@@ -73,8 +80,9 @@ elif [ "$spool" = stays ]; then
 elif ! on_host || { ! user_exists && ! group_exists; }; then
 	:
 elif [ "$PURGE" = 1 ]; then
+	secrets_keep
 	account_remove || die "everything else is removed, but user and group $ACCOUNT cannot be"
-	say "User and group $ACCOUNT are removed."
+	say "User and group $ACCOUNT are removed.  What was theirs in $SYSCONFDIR/postbag is root's now."
 else
 	say "User and group $ACCOUNT stay.  If nothing else is theirs: userdel $ACCOUNT; groupdel $ACCOUNT"
 fi

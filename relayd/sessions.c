@@ -60,7 +60,7 @@ session_exec(const struct relayd *r, int socket)
 	char *argv[] = { (char[]){ "relayd-session" }, NULL };
 	char *env[ENVIRONMENT_MAX];
 	sigset_t none;
-	int null = open("/dev/null", O_WRONLY);
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
 	environment_keep(env);
 	sigemptyset(&none);

@@ -282,7 +282,7 @@ def test_what_is_not_built_is_not_installed_in_part(root, tmp_path):
 
 
 @pytest.mark.parametrize("variable", [
-    "PREFIX=opt/postbag", "PREFIX=/opt/my dir", "PREFIX=/opt/it's", "PREFIX=/opt/a\tb", "PREFIX=/opt/$$(id)", "LIBEXECDIR=/opt/*",
+    "PREFIX=build/postbag", "PREFIX=/usr/my dir", "PREFIX=/usr/it's", "PREFIX=/usr/a\tb", "PREFIX=/usr/$$(id)", "LIBEXECDIR=/usr/*",
     "SPOOLDIR=", "SPOOLDIR=/", "SPOOLDIR=/var/a%b", "SPOOLDIR=/var/x/../y", "RUNDIR=/run/."])
 def test_a_directory_that_cannot_be_stops_everything(variable, root):
     before = root.changes()
@@ -445,6 +445,18 @@ def test_uninstall_with_purge_removes_the_account(root):
     root.uninstall("PURGE=1")
     nothing_of_ours_is_left(root)
     assert not root.has("passwd", "postbag") and not root.has("group", "postbag")
+
+
+def test_the_password_does_not_fall_to_the_next_account(root):
+    """Which may have the same number."""
+    root.install()
+    root.good("install", "-m", "0400", "-o", "postbag", "-g", "postbag", "/dev/null", "/etc/postbag/password")
+    root.path("/etc/postbag/link").symlink_to("/etc/passwd")
+    root.good("chown", "-h", "postbag:postbag", "/etc/postbag/link")
+    said = root.uninstall("PURGE=1")
+    assert root.mode("/etc/postbag/password") == "root:root 0400"
+    assert root.mode("/etc/passwd") == "root:root 0644"
+    assert "What was theirs in /etc/postbag is root's now" in said
 
 
 @pytest.mark.parametrize("variables", [[], ["PURGE=1"]], ids=["", "PURGE"])
