@@ -43,7 +43,7 @@ struct receiver {
 	uint64_t read;         /* octets of the file so far */
 	uint32_t crc;
 	struct buf in; /* read, and not used yet */
-	char last[2];  /* octets of the content so far */
+	char last;     /* octet of the content so far */
 };
 
 /* The answer to a message that is not taken. */
@@ -133,25 +133,6 @@ envelope_take(struct receiver *r, struct envelope *e)
 	return 0;
 }
 
-/* Does each LF follow a CR? */
-static bool
-is_made_of_lines(struct receiver *r, const char *s, size_t len)
-{
-	const char *at = s, *lf;
-
-	while ((lf = memchr(at, '\n', len - (size_t)(at - s))) != NULL) {
-		if ((lf == s ? r->last[1] : lf[-1]) != '\r')
-			return false;
-		at = lf + 1;
-	}
-	if (len > 1)
-		r->last[0] = s[len - 2];
-	else
-		r->last[0] = r->last[1];
-	r->last[1] = s[len - 1];
-	return true;
-}
-
 static int
 spool_refuse(const struct receiver *r)
 {
@@ -163,6 +144,7 @@ content_take(struct receiver *r)
 {
 	uint64_t left = r->stated.length;
 
+	r->last = '\n';
 	while (left > 0) {
 		size_t n;
 
@@ -170,14 +152,15 @@ content_take(struct receiver *r)
 			return -1;
 		n = r->in.len < left ? r->in.len : (size_t)left;
 		r->crc = crc32c(r->crc, r->in.data, n);
-		if (!is_made_of_lines(r, r->in.data, n))
+		if (!format_is_lines(r->last, r->in.data, n))
 			return malformed(r, "a line does not end in CRLF");
+		r->last = r->in.data[n - 1];
 		if (message_write(&r->writer, r->in.data, n) < 0)
 			return spool_refuse(r);
 		buf_consume(&r->in, n);
 		left -= n;
 	}
-	if (r->last[0] != '\r' || r->last[1] != '\n')
+	if (r->stated.length == 0 || r->last != '\n')
 		return malformed(r, "its last line does not end");
 	if (!message_check_end(&r->stated, r->crc))
 		return malformed(r, "its check value does not fit");

@@ -46,7 +46,10 @@ repair_needed(const struct header *h, const struct scan *header, const struct sc
 	char boundary[MIME_BOUNDARY_SIZE];
 	enum mime_kind kind;
 
-	if (has(h, "DKIM-Signature") || has(h, "ARC-Seal"))
+	/* of a stray CR no signature holds (RFC 6376 section 5.3), and behind it a server
+	 * could see another message */
+	if ((has(h, "DKIM-Signature") || has(h, "ARC-Seal")) && !scan_has_stray_cr(header) &&
+	    !scan_has_stray_cr(body))
 		return false;
 	if (scan_is_refused(header))
 		return true;

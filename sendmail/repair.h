@@ -4,7 +4,8 @@
  * gains them.  Whoever decodes the result gets what was there before.
  *
  * What is signed or encrypted is not touched, nor a message with a DKIM-Signature or
- * ARC-Seal.  sendmail(8), "Repair of content", says what becomes of what.
+ * ARC-Seal, unless it has a CR without LF.  sendmail(8), "Repair of content", says what becomes of
+ * what.
  */
 #ifndef SENDMAIL_REPAIR_H
 #define SENDMAIL_REPAIR_H

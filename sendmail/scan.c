@@ -82,9 +82,16 @@ scan_add(struct scan *s, const void *data, size_t len)
 }
 
 bool
+scan_has_stray_cr(const struct scan *s)
+{
+	return s->cr != s->crlf;
+}
+
+bool
 scan_is_refused(const struct scan *s)
 {
-	return s->longest > SCAN_LINE_MAX || s->line > SCAN_LINE_MAX || s->cr != s->crlf || s->nul;
+	return s->longest > SCAN_LINE_MAX || s->line > SCAN_LINE_MAX || scan_has_stray_cr(s) ||
+	       s->nul;
 }
 
 bool

@@ -30,6 +30,9 @@ void scan_add(struct scan *s, const void *data, size_t len);
 /* Is there a line over 998 octets, a CR without LF, or a NUL? */
 bool scan_is_refused(const struct scan *s);
 
+/* Is there a CR without LF? */
+bool scan_has_stray_cr(const struct scan *s);
+
 /* Is all of it well-formed UTF-8 (RFC 3629)? */
 bool scan_is_utf8(const struct scan *s);
 

@@ -202,6 +202,18 @@ body_write(struct submission *s, struct input *in, struct piece *p, bool has_pie
 	return r < 0 ? input_fail(s, in) : 0;
 }
 
+/* What is left of them no repair could take away; no session would send it. */
+static int
+stray_check(struct submission *s)
+{
+	if (!s->writer.stray)
+		return 0;
+	return submission_fail(s, EX_DATAERR,
+	    "a part of the message that is signed, encrypted or in an encoding of its own has a "
+	    "CR without LF, behind which a server could see another message; write it in CRLF "
+	    "or base64");
+}
+
 /* The second pass, into a file of the same name. */
 static int
 content_repair(struct submission *s)
@@ -237,7 +249,7 @@ submission_read(struct submission *s, struct input *in, bool from_header)
 		return -1;
 	if (body_write(s, in, &piece, has_piece > 0) < 0)
 		return -1;
-	return content_repair(s);
+	return content_repair(s) < 0 || stray_check(s) < 0 ? -1 : 0;
 }
 
 /* Where there is a log, it says what was accepted; where there is none, nobody reads

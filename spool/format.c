@@ -61,3 +61,17 @@ format_head_read(struct format_head *h, const char src[static FORMAT_HEAD_LEN])
 	head_format(h, again);
 	return memcmp(text, again, FORMAT_HEAD_LEN) == 0 ? 0 : -1;
 }
+
+bool
+format_is_lines(char before, const char *s, size_t len)
+{
+	unsigned wrong = 0;
+
+	if (len == 0)
+		return true;
+	wrong = (unsigned)((before == '\r') != (s[0] == '\n'));
+	/* without a branch, so that a compiler makes a fast loop of it */
+	for (size_t i = 1; i < len; i++)
+		wrong |= (unsigned)((s[i - 1] == '\r') != (s[i] == '\n'));
+	return wrong == 0;
+}

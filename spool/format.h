@@ -14,6 +14,7 @@
 #ifndef SPOOL_FORMAT_H
 #define SPOOL_FORMAT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,5 +41,13 @@ void format_head_write(const struct format_head *h, char dst[static FORMAT_HEAD_
 
 /* 0; -1 if it is malformed; 1 if it is of another version. */
 int format_head_read(struct format_head *h, const char src[static FORMAT_HEAD_LEN]);
+
+/*
+ * Is each LF behind a CR, and each CR before an LF?  A line that ends otherwise would
+ * end for one server and not for the next, and so would the message.  `before` is the
+ * octet before s, '\n' at the start of the content; a CR at the end of s waits for the
+ * next piece.
+ */
+bool format_is_lines(char before, const char *s, size_t len);
 
 #endif

@@ -91,6 +91,8 @@ struct message_writer {
 	uint64_t longest; /* octets of its longest line, without CRLF */
 	uint64_t line;    /* octets of the line that is being written */
 	unsigned flags;
+	char last;  /* octet of content so far */
+	bool stray; /* there is a CR or an LF that is not of a CRLF: see format_is_lines() */
 };
 
 /* All fail with -1, errno and spool->problem, and return 0 if nothing else is said.  After a

@@ -105,6 +105,10 @@ int
 message_write(struct message_writer *w, const void *content, size_t len)
 {
 	content_measure(w, content, len);
+	if (!format_is_lines(w->last, content, len))
+		w->stray = true;
+	if (len > 0)
+		w->last = ((const char *)content)[len - 1];
 	w->crc = crc32c(w->crc, content, len);
 	w->length += len;
 	return out_add(w, content, len);

@@ -11,6 +11,7 @@
 
 #include "base/crc32c.h"
 #include "relayd/session/rewrite.h"
+#include "spool/format.h"
 
 #define CHUNK (64 << 10)
 
@@ -26,19 +27,11 @@ chunk_read(const struct message *m, uint64_t done, char *to, size_t max)
 	return n;
 }
 
-/* Does every line end in CRLF?  A bare LF would end a line for one server and not
- * for the next, and so the message. */
+/* Does every line end in CRLF, and the last one, too? */
 static bool
 is_made_of_lines(const char *s, size_t len)
 {
-	const char *at = s, *lf;
-
-	while ((lf = memchr(at, '\n', len - (size_t)(at - s))) != NULL) {
-		if (lf == s || lf[-1] != '\r')
-			return false;
-		at = lf + 1;
-	}
-	return at == s + len;
+	return format_is_lines('\n', s, len) && (len == 0 || s[len - 1] == '\n');
 }
 
 enum content_result
@@ -168,10 +161,7 @@ content_write(struct stream *s, struct dot_stuffing *d, const char *piece, size_
 			return -1;
 		if (stream_write(s, piece, n) < 0)
 			return -1;
-		if (end != NULL && (n > 1 ? end[-1] != '\r' : !d->after_cr))
-			d->malformed = true;
 		d->within_line = end == NULL;
-		d->after_cr = piece[n - 1] == '\r';
 		piece += n;
 		len -= n;
 	}
@@ -183,7 +173,7 @@ static enum content_result
 rest_stream(
     const struct message *m, uint64_t done, uint32_t crc, struct stream *s, struct dot_stuffing *d)
 {
-	char chunk[CHUNK];
+	char chunk[CHUNK], last = '\n';
 
 	while (done < m->length) {
 		ssize_t n = chunk_read(m, done, chunk, sizeof(chunk));
@@ -193,10 +183,12 @@ rest_stream(
 		if (n == 0)
 			return CONTENT_CORRUPT;
 		crc = crc32c(crc, chunk, (size_t)n);
+		/* before any of it is sent: what follows such a line could be a command */
+		if (!format_is_lines(last, chunk, (size_t)n))
+			return CONTENT_CORRUPT;
 		if (content_write(s, d, chunk, (size_t)n) < 0)
 			return CONTENT_BROKEN;
-		if (d->malformed)
-			return CONTENT_CORRUPT;
+		last = chunk[n - 1];
 		done += (uint64_t)n;
 	}
 	return message_check_end(m, crc) && !d->within_line ? CONTENT_OK : CONTENT_CORRUPT;

@@ -24,8 +24,6 @@ enum content_result {
 
 struct dot_stuffing {
 	bool within_line;
-	bool after_cr;
-	bool malformed; /* a line that does not end in CRLF, which sendmail never writes */
 };
 
 /* Reads all of it into whole and checks it. */

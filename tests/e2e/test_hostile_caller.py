@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -331,3 +332,41 @@ def test_m01_a_limit_on_files_lets_a_message_through_or_not(octets, host):
     done = sendmail(host, BOB, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (octets, octets)))
     assert assert_whole_or_not_at_all(host, done) == (0 if octets >= 4096 else 75)
     assert done.returncode == 0 or b"File too large" in done.stderr
+
+
+# the socket of relayd, which takes a message file from anybody
+
+
+def crc32c(octets):
+    crc = 0xFFFFFFFF
+    for octet in octets:
+        crc ^= octet
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def submit_file(host, content):
+    """The answer to a message file with this content, which is in order otherwise."""
+    digits, now, name = "0123456789abcdefghijklmnopqrstuvwxyz", time.time_ns() // 1000, ""
+    for _ in range(10):
+        now, digit = divmod(now, 36)
+        name = digits[digit] + name
+    checked = b"length %020d\nlongest %010d\nflags --------\n" % (len(content), 0)
+    rest = b"uid 0\ntime 1763912345123456\nsender <ann@example.test>\nrecipient <bob@example.test>\n\n" + content
+    octets = b"postbag-message 1\ncrc32c %08x\n%s%s" % (crc32c(rest + checked), checked, rest)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(harness.TIMEOUT)
+        client.connect(str(host.run / "relayd.sock"))
+        client.sendall(b"submit %s%s %d\n%s" % (name.encode(), b"a" * 16, len(octets), octets))
+        return client.makefile().read()
+
+
+def test_no_message_file_hides_commands_behind_a_cr(make_host):
+    host = make_host(None)
+    host.start_relayd()
+    for end in [b"\r.\r", b"\r.\r\n", b"\r\n.\r", b"\n.\n", b"\r\r\n"]:
+        answer = submit_file(host, b"Subject: x\r\n\r\none" + end + b"MAIL FROM:<evil@example.test>\r\n")
+        assert answer == "error 65 the message file is malformed: a line does not end in CRLF\n"
+    assert left_behind(host) == []
+    assert submit_file(host, b"Subject: x\r\n\r\none\r\n.\r\ntwo\r\n") == "ok\nend\n"

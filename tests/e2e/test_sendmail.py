@@ -388,11 +388,12 @@ def test_a_header_that_cannot_be_repaired_is_refused(host):
 SMUGGLING = [b"\n.\n", b"\r\n.\n", b"\n.\r\n", b"\r\n.\r\n", b"\r.\r", b"\n.\r", b"\r.\n", b"\r.\r\n", b"\r\n.\r", b"\n\0.\n", b"\n.\0\n", b"\r\r\n.\r\r\n"]
 
 
-def test_no_spelling_of_a_dot_line_smuggles_a_second_message(make_smarthost, make_host):
+@pytest.mark.parametrize("field", [b"", b"DKIM-Signature: v=1\n", b"ARC-Seal: i=1\n"])
+def test_no_spelling_of_a_dot_line_smuggles_a_second_message(field, make_smarthost, make_host):
     server = make_smarthost()
     host = make_host(server)
     for end in SMUGGLING:
-        text = b"Subject: x\n\none" + end + b"MAIL FROM:<evil@x>\r\nRCPT TO:<evil@x>\r\nDATA\r\nevil" + end + b"QUIT\r\n"
+        text = field + b"Subject: x\n\none" + end + b"MAIL FROM:<evil@x>\r\nRCPT TO:<evil@x>\r\nDATA\r\nevil" + end + b"QUIT\r\n"
         host.submit(text, BOB)
     host.start_relayd()
     host.wait_empty()
@@ -401,6 +402,19 @@ def test_no_spelling_of_a_dot_line_smuggles_a_second_message(make_smarthost, mak
     assert [mail.recipients for mail in messages] == [[BOB]] * len(SMUGGLING)
     assert all(decoded(mail.content).endswith(b"QUIT\r\n") for mail in messages)
     assert not re.search("C: .*evil@x", server.transcript())
+    assert not any(re.search(b"\r(?!\n)|(?<!\r)\n", mail.content) for mail in messages)
+
+
+@pytest.mark.parametrize("end", SMUGGLING)
+def test_a_part_that_is_never_touched_smuggles_nothing_either(end, make_host):
+    host = make_host()
+    text = MESSAGE.replace(b"\n\n", b"\nMIME-Version: 1.0\nContent-Type: multipart/signed; boundary=s\n\n", 1)
+    done = sendmail(host, "-i", BOB, input=text + b"--s\n\none" + end + b"two\n--s--\n")
+    if re.search(rb"\r+(?![\r\n])", end + b"t"):
+        assert_refused(host, done, 65)
+        assert b"CR without LF" in done.stderr
+    else:
+        assert not re.search(b"\r(?!\n)|(?<!\r)\n", queued(host, done)[1])
 
 
 def test_a_message_over_the_limit(make_host):

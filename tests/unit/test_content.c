@@ -147,7 +147,7 @@ static void
 lines_that_do_not_end_in_crlf_are_corrupt(void **state)
 {
 	static const char *const contents[] = { "a\r\nb", "a\nb\r\n", "a\n", "\n", "a\r\n\n.\r\n",
-		"a\r" };
+		"a\r", "a\rb\r\n", "\ra\r\n", "a\r\r\n", "a\r\n\r.\r\n" };
 	struct place *p = *state;
 
 	for (size_t i = 0; i < COUNT(contents); i++) {
@@ -164,6 +164,38 @@ lines_that_do_not_end_in_crlf_are_corrupt(void **state)
 		free(wire_close(&w, NULL));
 		buf_free(&whole);
 		message_close(&m);
+	}
+}
+
+/* Behind the end of the content, for a server that takes such a line end for one,
+ * come commands. */
+static void
+nothing_behind_a_line_that_ends_otherwise_is_sent(void **state)
+{
+	static const char *const ends[] = { "\r.\r", "\n.\n", "\n.\r\n" };
+	struct place *p = *state;
+
+	for (size_t i = 0; i < COUNT(ends); i++) {
+		for (size_t size = 65535 - 3; size <= 65538; size += 3) {
+			struct dot_stuffing d = { .within_line = false };
+			char *data = dotted(size), *got;
+			struct queue_name name;
+			struct message m;
+			struct wire w;
+
+			data = realloc(data, size + 100);
+			assert_non_null(data);
+			sprintf(data + size, "a%sMAIL FROM:<root@example.org>\r\n", ends[i]);
+			name = message_put_simple(p, data);
+			assert_int_equal(message_open(&m, p->queue, name.text), MESSAGE_OK);
+			wire_open(&w);
+			assert_int_equal(content_stream(&m, &w.stream, &d), CONTENT_CORRUPT);
+			got = wire_close(&w, NULL);
+			assert_null(strstr(got, "MAIL"));
+			message_close(&m);
+			free(got);
+			free(data);
+		}
 	}
 }
 
@@ -373,6 +405,7 @@ main(void)
 		TEST(dots_are_doubled_wherever_the_pieces_end),
 		TEST(streaming_doubles_dots_at_chunk_borders),
 		TEST(lines_that_do_not_end_in_crlf_are_corrupt),
+		TEST(nothing_behind_a_line_that_ends_otherwise_is_sent),
 		TEST(loading_gives_the_whole_content),
 		TEST(an_empty_content_is_ok),
 		TEST(a_damaged_content_is_never_ok),

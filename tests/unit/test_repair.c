@@ -4,6 +4,7 @@
  */
 #include "tests/unit/unit_spool.h"
 
+#include "spool/format.h"
 #include "tests/unit/repair_run.h"
 
 /* The sample as octets, to be freed; "\n" becomes CRLF. */
@@ -239,8 +240,8 @@ signed_and_opaque_parts_stay(void **state)
 		HEAD "multipart/mixed; boundary=m\n\n--m\nContent-Type: " SIGNED "\n--m--\n",
 		HEAD "message/partial; id=1; number=2\n\n~\n",
 		HEAD "multipart/mixed; boundary*0=a; boundary*1=b\n\n--ab\n\n~\n--ab--\n",
-		"DKIM-Signature: v=1\nX-Long: %\n\n~\xfc\n",
-		"ARC-Seal: i=1\n\n~\xfc\n",
+		"DKIM-Signature: v=1\nX-Long: %\n\n^\xfc\n",
+		"ARC-Seal: i=1\n\n%\xfc\n",
 	};
 
 	for (size_t i = 0; i < COUNT(messages); i++) {
@@ -252,6 +253,26 @@ signed_and_opaque_parts_stay(void **state)
 		assert_memory_equal(out, expected, len);
 		free(out);
 		free(expected);
+	}
+}
+
+/* RFC 6376 section 5.3: the signature does not hold, whatever becomes of the CR. */
+static void
+a_stray_cr_is_repaired_although_the_message_is_signed(void **state)
+{
+	static const char *const messages[] = {
+		"DKIM-Signature: v=1\n\na~.~b\n",
+		"ARC-Seal: i=1\n\na~b\n",
+		"DKIM-Signature: v=1\nX-A: b~c\n\na\n",
+	};
+
+	for (size_t i = 0; i < COUNT(messages); i++) {
+		char *out;
+		size_t len;
+
+		run(*state, messages[i], &out, &len);
+		assert_true(format_is_lines('\n', out, len));
+		free(out);
 	}
 }
 
@@ -442,6 +463,7 @@ main(void)
 		TEST(what_is_encoded_already_is_only_broken_anew),
 		TEST(a_break_makes_no_boundary_line),
 		TEST(signed_and_opaque_parts_stay),
+		TEST(a_stray_cr_is_repaired_although_the_message_is_signed),
 		TEST(a_long_field_is_folded_where_it_has_blanks),
 		TEST(addresses_are_folded_behind_commas_outside_quotes),
 		TEST(free_text_becomes_encoded_words),
