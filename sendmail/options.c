@@ -16,6 +16,7 @@
 #include "base/number.h"
 #include "base/text.h"
 #include "sendmail/options_parser.h"
+#include "sendmail/smtp_command.h"
 
 #define SELECT_MAX 200 /* octets; it goes into a request to relayd */
 
@@ -338,7 +339,8 @@ set_envid(struct options *o, char letter, const char *value)
 	envelope_init(&e);
 	r = envelope_set_envid(&e, value);
 	envelope_free(&e);
-	if (r < 0)
+	/* a server would refuse what is no xtext, and the message with it */
+	if (r < 0 || !smtp_is_xtext(value))
 		return options_fail(
 		    o, "option -V: must be 1 to 100 printable characters (xtext, RFC 3461)");
 	o->envid = value;

@@ -164,9 +164,8 @@ unknown_parameter(struct smtp_problem *p)
 	return fail(p, 555, "5.5.4", "unknown parameter");
 }
 
-/* RFC 3461 section 4: hexadecimal digits in upper case. */
-static bool
-is_xtext(const char *s)
+bool
+smtp_is_xtext(const char *s)
 {
 	static const char hex[] = "0123456789ABCDEF";
 
@@ -196,7 +195,7 @@ is_orcpt(const char *s)
 			return false;
 	if (!text_is_ascii(s, len) && (strncasecmp(s, "utf-8;", 6) != 0 || !text_is_utf8(s, len)))
 		return false;
-	return is_xtext(s + n + 1);
+	return smtp_is_xtext(s + n + 1);
 }
 
 int
@@ -261,7 +260,7 @@ envid_take(struct smtp_mail *m, const char *value, struct smtp_problem *p)
 {
 	if (m->envid != NULL || value == NULL || *value == '\0' ||
 	    strlen(value) > ENVELOPE_ENVID_MAX || !text_is_ascii(value, strlen(value)) ||
-	    !is_xtext(value))
+	    !smtp_is_xtext(value))
 		return fail(
 		    p, 501, "5.5.4", "ENVID must be 1 to 100 characters of xtext, given once");
 	m->envid = value;

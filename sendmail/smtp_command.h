@@ -74,6 +74,9 @@ int smtp_orcpt_encode(const char *orcpt, struct buf *b);
 /* False if the size of the chunk cannot be told. */
 bool smtp_chunk_parse(char *argument, struct smtp_chunk *chunk);
 
+/* RFC 3461 section 4: printable, and behind "+" two hexadecimal digits in upper case. */
+bool smtp_is_xtext(const char *s);
+
 /* Can the argument of HELO stand in a Received field? */
 bool smtp_is_host_name(const char *name);
 
