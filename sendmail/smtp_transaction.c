@@ -90,8 +90,12 @@ smtp_transaction_mail(struct smtp_session *s)
 	struct smtp_problem problem;
 	struct smtp_mail m;
 
+	/* who goes on all the same must not get the sender, nor the chunks, of the message
+	 * before */
 	if (t->open) {
-		smtp_session_error(s, 503, "5.5.1", "a message is under way; RSET forgets it");
+		smtp_transaction_end(s);
+		smtp_session_error(
+		    s, 503, "5.5.1", "a message was under way; it is forgotten, begin anew");
 		return;
 	}
 	if (smtp_mail_parse(s->command.argument, &m, &problem) < 0) {
@@ -337,6 +341,7 @@ chunk_wait(struct smtp_session *s)
 			return chunk_begin(s);
 		case VERB_HELO:
 		case VERB_EHLO:
+		case VERB_MAIL:
 		case VERB_RSET:
 		case VERB_QUIT:
 			s->pending = true;
