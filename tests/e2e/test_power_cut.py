@@ -4,6 +4,7 @@ What was acknowledged before the cut must be there afterwards. strace stops the 
 system is cut (EXT4_IOC_SHUTDOWN and its cousin on xfs), so that every point of a submission is tried.
 """
 
+import ctypes
 import fcntl
 import os
 import re
@@ -66,10 +67,20 @@ class Disk:
         self.mount()
 
 
+CLONE_NEWNS = 0x00020000
+
+
 def can_mount():
     if os.getuid() != 0:
         return False
     return subprocess.run(["losetup", "-f"], capture_output=True).returncode == 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mounts_of_our_own():
+    """What is mounted here is seen by nobody else: a copy in another test's mount namespace would outlive the cut."""
+    assert ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
 pytestmark = [no_sanitizer, pytest.mark.skipif(not can_mount(), reason="needs root and loop devices")]
