@@ -88,8 +88,16 @@ enum ipc_end {
 	END_CORRUPT,
 	ENDS,
 };
-/* value for REPORT_FAILED */
-enum ipc_fault { FAULT_CONNECTION, FAULT_CREDENTIAL, FAULT_QUOTA, FAULTS };
+/* value for REPORT_FAILED; during a pause only what stands further down counts */
+enum ipc_fault {
+	FAULT_CONNECTION,
+	FAULT_FULL,     /* it takes no more connections */
+	FAULT_RATE,     /* too fast, by a rate per second */
+	FAULT_THROTTLE, /* too fast */
+	FAULT_CREDENTIAL,
+	FAULT_QUOTA,
+	FAULTS
+};
 
 struct ipc_report {
 	uint32_t kind;

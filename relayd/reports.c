@@ -124,17 +124,21 @@ failed_reported(struct relayd *r, struct session *s, const struct ipc_report *p,
 	struct smarthost *h = s->host;
 	bool connecting = s->phase == SESSION_CONNECTING;
 	enum ipc_fault fault;
+	bool full;
 
 	s->failed = true;
 	if (h != NULL && !s->stopping && p->value < FAULTS) {
 		fault = (enum ipc_fault)p->value;
-		if (fault == FAULT_CONNECTION && connecting && h->sessions > h->connecting)
+		full = fault == FAULT_FULL
+			   ? h->sessions > 1
+			   : fault <= FAULT_THROTTLE && connecting && h->sessions > h->connecting;
+		if (full)
 			smarthost_full(h, text);
 		else
 			smarthost_fail(r, h, fault, text);
 		/* a limit or a refused credential is not this connection's alone */
-		for (struct session *x = r->sessions; fault != FAULT_CONNECTION && x != NULL;
-		     x = x->next)
+		for (struct session *x = r->sessions;
+		     !full && fault != FAULT_CONNECTION && x != NULL; x = x->next)
 			if (x->host == h && x != s)
 				session_retire(x);
 	}

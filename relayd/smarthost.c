@@ -23,6 +23,9 @@ static const struct {
 	uint64_t first, max; /* 0: as reconnect_interval says */
 } pauses[FAULTS] = {
 	[FAULT_CONNECTION] = { 0, 0 },
+	[FAULT_FULL] = { USEC_PER_MIN, 10 * USEC_PER_MIN },
+	[FAULT_RATE] = { 2 * USEC_PER_SEC, USEC_PER_MIN },
+	[FAULT_THROTTLE] = { USEC_PER_MIN, 10 * USEC_PER_MIN },
 	[FAULT_CREDENTIAL] = { 5 * USEC_PER_MIN, USEC_PER_HOUR },
 	[FAULT_QUOTA] = { USEC_PER_HOUR, 4 * USEC_PER_HOUR },
 };

@@ -69,12 +69,19 @@ conversation_reply(struct conversation *c)
 }
 
 static int
+greeting_refused(struct conversation *c, const char *to_what)
+{
+	return conversation_refused(
+	    c, meaning_fault(reply_meaning(PHASE_GREETING, &c->reply)), to_what);
+}
+
+static int
 banner(struct conversation *c)
 {
 	if (conversation_reply(c) < 0)
 		return conversation_broken(c);
 	if (c->reply.code != 220)
-		return conversation_refused(c, FAULT_CONNECTION, "the smarthost's greeting");
+		return greeting_refused(c, "the smarthost's greeting");
 	return 0;
 }
 
@@ -84,7 +91,7 @@ ehlo(struct conversation *c)
 	if (conversation_command(c, "EHLO %s", c->ehlo) < 0 || conversation_reply(c) < 0)
 		return conversation_broken(c);
 	if (reply_meaning(PHASE_GREETING, &c->reply) != MEANS_OK)
-		return conversation_refused(c, FAULT_CONNECTION, "EHLO");
+		return greeting_refused(c, "EHLO");
 	capabilities_parse(&c->can, buf_string(&c->reply.text));
 	return 0;
 }
@@ -110,7 +117,7 @@ starttls(struct conversation *c)
 	if (conversation_command(c, "STARTTLS") < 0 || conversation_reply(c) < 0)
 		return conversation_broken(c);
 	if (c->reply.code != 220)
-		return conversation_refused(c, FAULT_CONNECTION, "STARTTLS");
+		return greeting_refused(c, "STARTTLS");
 	if (stream_has_input(&c->stream)) {
 		stream_fail(&c->stream, STREAM_PROTOCOL,
 		    "something was injected behind the reply to STARTTLS");
@@ -124,6 +131,8 @@ starttls(struct conversation *c)
 static int
 authenticate(struct conversation *c, const char **mechanism)
 {
+	enum ipc_fault fault;
+
 	switch (auth_run(&c->auth, &c->stream, &c->can, &c->reply, mechanism)) {
 	case AUTH_OK:
 		return 0;
@@ -131,10 +140,10 @@ authenticate(struct conversation *c, const char **mechanism)
 		return conversation_refused(
 		    c, FAULT_CREDENTIAL, "the smarthost rejects user and password");
 	case AUTH_TEMPORARY:
-		if (c->reply.code == 421)
-			return conversation_refused(c, FAULT_CONNECTION, "AUTH");
-		return conversation_refused(
-		    c, FAULT_CREDENTIAL, "the smarthost cannot check the password now");
+		fault = meaning_fault(reply_meaning(PHASE_AUTH, &c->reply));
+		return conversation_refused(c, fault,
+		    fault == FAULT_CREDENTIAL ? "the smarthost cannot check the password now"
+					      : "AUTH");
 	case AUTH_NONE:
 		return misconfigured(c, FAULT_CREDENTIAL,
 		    "no mechanism for user and password: the smarthost offers (%s)%s%s%s",

@@ -94,12 +94,10 @@ broken(struct transaction *t)
 static enum step
 refused(struct transaction *t, enum meaning meaning, const char *to_what)
 {
-	enum ipc_fault fault = meaning == MEANS_QUOTA        ? FAULT_QUOTA
-			       : meaning == MEANS_CREDENTIAL ? FAULT_CREDENTIAL
-							     : FAULT_CONNECTION;
-
-	conversation_refused(t->c, fault, to_what);
+	conversation_refused(t->c, meaning_fault(meaning), to_what);
 	t->broken = true;
+	/* if it takes not even one, it is of no use */
+	t->own_fault |= meaning == MEANS_RECONNECT && t->c->delivered > 0;
 	return STEP_UNSENT;
 }
 
@@ -114,6 +112,14 @@ reply(struct transaction *t, enum phase phase, enum meaning *meaning)
 	return 0;
 }
 
+static enum ipc_outcome
+outcome_of(enum meaning meaning)
+{
+	return meaning == MEANS_REFUSED          ? OUTCOME_REFUSED
+	       : meaning == MEANS_SENDER_REFUSED ? OUTCOME_SENDER_REFUSED
+						 : OUTCOME_DEFERRED;
+}
+
 static enum step
 mail_answered(struct transaction *t)
 {
@@ -125,11 +131,9 @@ mail_answered(struct transaction *t)
 	case MEANS_OK:
 		return STEP_ON;
 	case MEANS_DEFERRED:
-		return reply_for_all(t, OUTCOME_DEFERRED);
 	case MEANS_REFUSED:
-		return reply_for_all(t, OUTCOME_REFUSED);
 	case MEANS_SENDER_REFUSED:
-		return reply_for_all(t, OUTCOME_SENDER_REFUSED);
+		return reply_for_all(t, outcome_of(meaning));
 	default:
 		return refused(t, meaning, "MAIL");
 	}
@@ -147,10 +151,11 @@ rcpt_answered(struct transaction *t, struct outcome *o, bool *accepted)
 		*accepted = true;
 		return STEP_ON;
 	}
-	if (meaning != MEANS_DEFERRED && meaning != MEANS_REFUSED)
+	if (meaning != MEANS_DEFERRED && meaning != MEANS_REFUSED &&
+	    meaning != MEANS_SENDER_REFUSED)
 		return refused(t, meaning, "RCPT");
-	outcome_set(o, meaning == MEANS_REFUSED ? OUTCOME_REFUSED : OUTCOME_DEFERRED,
-	    t->c->reply.code, reply_line(&t->c->reply, line, sizeof(line)));
+	outcome_set(
+	    o, outcome_of(meaning), t->c->reply.code, reply_line(&t->c->reply, line, sizeof(line)));
 	return STEP_ON;
 }
 
@@ -237,12 +242,10 @@ end_answered(struct transaction *t)
 		t->c->reset = false;
 		return reply_for_all(t, OUTCOME_DELIVERED);
 	case MEANS_DEFERRED:
-		t->c->reset = false;
-		return reply_for_all(t, OUTCOME_DEFERRED);
 	case MEANS_REFUSED:
 	case MEANS_SENDER_REFUSED:
 		t->c->reset = false;
-		return reply_for_all(t, OUTCOME_REFUSED);
+		return reply_for_all(t, outcome_of(meaning));
 	default:
 		return refused(t, meaning, "the end of the message");
 	}
@@ -341,9 +344,9 @@ data_send(struct transaction *t, bool written, bool accepted, const struct buf *
 	case MEANS_OK:
 		return content_send(t, whole);
 	case MEANS_DEFERRED:
-		return reply_for_all(t, OUTCOME_DEFERRED);
 	case MEANS_REFUSED:
-		return reply_for_all(t, OUTCOME_REFUSED);
+	case MEANS_SENDER_REFUSED:
+		return reply_for_all(t, outcome_of(meaning));
 	default:
 		return refused(t, meaning, "DATA");
 	}

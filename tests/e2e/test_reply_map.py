@@ -1,0 +1,78 @@
+"""Replies by which providers mean something else than their code says."""
+
+import re
+
+import pytest
+
+MESSAGE = b"Subject: hello\nMessage-ID: <hello@example.test>\n\nhello\n"
+# a deferral would last longer than the test waits
+QUICK = {"retry_interval": "1h 1h", "reconnect_interval": "50ms 100ms", "in_doubt_interval": "1h"}
+
+FOR_NOW = {
+    "rate": "end/1 reply 454 Throttling failure: Maximum sending rate exceeded.",
+    "throttle": "MAIL/1 reply 451 4.7.500 Server busy. Please try again later",
+    "daily quota, a 4xx": "end/1 reply 454 Throttling failure: Daily message quota exceeded.",
+    "daily quota, a 5xx": "MAIL/1 reply 550 5.4.5 Daily user sending limit exceeded.",
+    "daily quota by text": "end/1 reply 554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException;",
+    "too many connections": "end/1 reply 432 4.3.2 Concurrent connections limit exceeded",
+    "our address": "RCPT/1 reply 554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.example",
+}
+SENDER = {
+    "Microsoft": "end reply 554 5.2.252 SendAsDenied; web1@example.org not allowed to send as",
+    "Fastmail": "end reply 551 5.7.1 Not authorised to send from this header address",
+    "Postfix": "RCPT reply 553 5.7.1 <alice@example.test>: Sender address rejected: not owned by user web1",
+    "SES": "end reply 554 Message rejected: Email address is not verified.",
+}
+
+
+@pytest.mark.parametrize("without", [None, "PIPELINING"])
+@pytest.mark.parametrize("case", FOR_NOW)
+def test_a_limit_pauses_the_smarthost_and_charges_no_message(case, without, make_smarthost, make_host):
+    server = make_smarthost(rule=FOR_NOW[case], without=without)
+    host = make_host(server, **QUICK)
+    host.start_relayd()
+    host.submit(MESSAGE, "bob@example.test")
+    host.wait_empty()
+    assert [mail.recipients for mail in server.messages()] == [["bob@example.test"]]
+    assert "paused=" in host.log() and not re.search("deferred|bounced|in-doubt", host.log())
+
+
+@pytest.mark.parametrize("case", SENDER)
+def test_a_sender_that_is_refused_late_is_held(case, make_smarthost, make_host):
+    server = make_smarthost(rule=SENDER[case])
+    host = make_host(server, **QUICK)
+    host.start_relayd()
+    host.submit(MESSAGE, "bob@example.test")
+    host.wait_mailq("  held  ")
+    assert server.messages() == [] and "paused=" not in host.log()
+
+
+def test_a_sender_that_is_refused_late_is_returned_on_request(make_smarthost, make_host):
+    server = make_smarthost(rule="end/1 reply 551 5.7.1 Not authorised to send from this header address")
+    host = make_host(server, block={"on_sender_refused": "bounce"}, **QUICK)
+    host.start_relayd()
+    host.submit(MESSAGE, "bob@example.test")
+    host.wait_empty()
+    assert [(mail.sender, mail.recipients) for mail in server.messages()] == [("", ["alice@example.test"])]
+
+
+@pytest.mark.parametrize("where", ["MAIL", "RCPT", "DATA"])
+def test_messages_over_the_limit_of_a_connection_go_on_another_one_without_pause(where, make_smarthost, make_host):
+    server = make_smarthost(rule=f"{where}/3 reply 421 too many messages in this connection")
+    settings = {**QUICK, "reconnect_interval": "1h 1h"}
+    host = make_host(server, block={"connections": 1}, **settings)
+    for number in range(4):
+        host.submit(MESSAGE, f"user{number}@example.test")
+    host.start_relayd()
+    host.wait_empty()
+    assert len(server.messages()) == 4 and "paused=" not in host.log()
+    assert len(re.findall("connected=", host.log())) == 2
+
+
+def test_a_smarthost_that_takes_not_one_message_on_a_connection_pauses(make_smarthost, make_host):
+    server = make_smarthost(rule="MAIL reply 452 4.5.3 maximum of 0 messages per connection")
+    host = make_host(server, **{**QUICK, "reconnect_interval": "1h 1h"})
+    host.start_relayd()
+    host.submit(MESSAGE, "bob@example.test")
+    host.wait_log("paused=.*0 messages per connection")
+    assert server.messages() == []
