@@ -72,6 +72,7 @@ static const struct setting smarthost_settings[] = {
 	{ "rewrite_from", BOOL, H(rewrite_from), 0, 0, "no", NULL, NULL },
 	{ "insecure_auth", BOOL, H(insecure_auth), 0, 0, "no", NULL, NULL },
 	{ "on_sender_refused", CHOICE, H(on_sender_refused), 0, 0, "hold", "hold bounce", NULL },
+	{ "provider", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_provider },
 	{ "connections", NUMBER, H(connections), 1, 100, "4", NULL, NULL },
 	{ "idle_timeout", DURATION, H(idle_timeout), 0, USEC_PER_DAY, "30s", NULL, NULL },
 	{ "connect_timeout", DURATION, H(connect_timeout), USEC_PER_MS, USEC_PER_HOUR, "30s", NULL,
@@ -290,6 +291,8 @@ smarthost_open(struct parser *p)
 	h = &all[s->smarthost_count++];
 	*h = (struct settings_smarthost){ .line = line.number };
 	p->smarthost = h;
+	p->provider = NULL;
+	p->seen[1] = 0;
 	defaults_set(p, smarthost_settings, h);
 	p->line = line;
 	settings_set_smarthost(p, h);
@@ -304,9 +307,14 @@ find(const struct setting *table, const char *name)
 	return NULL;
 }
 
-/* A setting; seen has a bit for each row of the two tables. */
+bool
+settings_is_set(const struct parser *p, const char *name)
+{
+	return (p->seen[1] >> (find(smarthost_settings, name) - smarthost_settings) & 1) != 0;
+}
+
 static void
-line_apply(struct parser *p, uint64_t seen[2])
+line_apply(struct parser *p)
 {
 	bool block = p->smarthost != NULL;
 	const struct setting *table = block ? smarthost_settings : host_settings;
@@ -328,12 +336,12 @@ line_apply(struct parser *p, uint64_t seen[2])
 		return;
 	}
 	bit = UINT64_C(1) << (s - table);
-	if ((seen[block] & bit) && s->function != settings_set_map &&
+	if ((p->seen[block] & bit) && s->function != settings_set_map &&
 	    s->function != settings_set_local_domains) {
 		settings_fail(p, "stands twice; remove one of the lines");
 		return;
 	}
-	seen[block] |= bit;
+	p->seen[block] |= bit;
 	if (!block && s->offset == S(aliases) && s->type == PATH)
 		p->settings->aliases_set = true;
 	set(p, s, block ? (void *)p->smarthost : (void *)p->settings);
@@ -345,7 +353,6 @@ lines_read(struct parser *p, struct buf *text)
 	struct conf_reader reader;
 	struct conf_line line;
 	const char *error;
-	uint64_t seen[2] = { 0, 0 };
 	int r;
 
 	conf_reader_init(&reader, text);
@@ -359,9 +366,8 @@ lines_read(struct parser *p, struct buf *text)
 			settings_check_smarthost(p);
 			p->line = line;
 			smarthost_open(p);
-			seen[1] = 0;
 		} else {
-			line_apply(p, seen);
+			line_apply(p);
 		}
 	}
 	settings_check_smarthost(p);

@@ -12,8 +12,8 @@
 
 /* local-part@domain of visible characters, as far as a setting can be checked
  * without knowing mail; a quoted local part is not worth having here. */
-static bool
-is_address(const char *s)
+bool
+settings_is_address(const char *s)
 {
 	const char *at = strrchr(s, '@');
 
@@ -28,7 +28,7 @@ is_address(const char *s)
 static void
 address_set(struct parser *p, char **place)
 {
-	if (!is_address(p->line.value))
+	if (!settings_is_address(p->line.value))
 		settings_fail(p, "must be an address such as ops@example.org");
 	else
 		settings_set_string(p, place, p->line.value);
@@ -103,7 +103,7 @@ settings_set_map(struct parser *p)
 	char *rest = p->line.value, *local = word_next(&rest), *address = word_next(&rest);
 	struct settings_map *all, new = { .local = NULL };
 
-	if (address == NULL || word_next(&rest) != NULL || !is_address(address) ||
+	if (address == NULL || word_next(&rest) != NULL || !settings_is_address(address) ||
 	    strchr(local, '@') != NULL || strlen(local) > 64) {
 		settings_fail(p, "must be a local user and an address, such as root "
 				 "web1@example.org");

@@ -3,6 +3,7 @@
  */
 #include <arpa/inet.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -94,13 +95,23 @@ void
 settings_set_smarthost(struct parser *p, struct settings_smarthost *h)
 {
 	char *text = p->line.value, *host, *port;
+	char endpoint[300];
 	size_t len;
 
 	settings_set_string(p, &h->uri, text);
+	if (strncmp(text, "provider:", 9) == 0) {
+		const char *uri = settings_provider_uri(p, text + 9);
+
+		if (uri == NULL)
+			return;
+		snprintf(endpoint, sizeof(endpoint), "%s", uri);
+		text = endpoint;
+	}
 	h->implicit_tls = strncmp(text, "smtps://", 8) == 0;
 	if (!h->implicit_tls && strncmp(text, "smtp://", 7) != 0) {
 		settings_fail(p,
-		    "must be smtp://HOST or smtps://HOST, with :PORT if it is not the usual one");
+		    "must be smtp://HOST or smtps://HOST, with :PORT if it is not the usual one, "
+		    "or provider:NAME");
 		return;
 	}
 	h->port = h->implicit_tls ? 465 : 587;
@@ -127,6 +138,7 @@ settings_check_smarthost(struct parser *p)
 	if (h == NULL)
 		return;
 	p->line = (struct conf_line){ .number = h->line, .name = (char *)(uintptr_t) "smarthost" };
+	settings_apply_provider(p);
 	if ((h->user == NULL) != (h->password == NULL))
 		settings_fail(p, "user and password belong together; one of them is missing");
 	else if (h->user != NULL && !h->implicit_tls && h->tls != TLS_REQUIRED && !h->insecure_auth)

@@ -132,6 +132,70 @@ settings_about_addresses_are_taken(void **state)
 }
 
 static void
+a_provider_gives_what_the_block_does_not_set(void **state)
+{
+	struct settings s;
+	struct settings_smarthost *h;
+
+	(void)state;
+	good(&s, "smarthost provider:gmail\n user a@gmail.example\n password file:/p\n"
+		 "smarthost provider:office365\n user a@x\n password file:/p\n from b@x\n"
+		 " rewrite_from no\n auth PLAIN\n connections 4\n"
+		 "smarthost smtp://email.a.x:2587\n provider ses\n user u\n password file:/p\n"
+		 "smarthost provider:sendgrid\n password file:/p\n idle_timeout 30s\n"
+		 "smarthost smtp://plain.x\n");
+	h = s.smarthosts;
+	assert_string_equal(h[0].host, "smtp.gmail.com");
+	assert_int_equal(h[0].port, 465);
+	assert_true(h[0].implicit_tls);
+	assert_string_equal(h[0].auth, "PLAIN LOGIN");
+	assert_string_equal(h[0].from, "a@gmail.example");
+	assert_true(h[0].rewrite_from);
+	assert_int_equal(h[0].connections, 4);
+	assert_string_equal(h[1].host, "smtp.office365.com");
+	assert_int_equal(h[1].port, 587);
+	assert_false(h[1].implicit_tls);
+	assert_string_equal(h[1].auth, "PLAIN");
+	assert_string_equal(h[1].from, "b@x");
+	assert_false(h[1].rewrite_from);
+	assert_int_equal(h[1].connections, 4);
+	assert_string_equal(h[2].host, "email.a.x");
+	assert_int_equal(h[2].port, 2587);
+	assert_string_equal(h[2].auth, "PLAIN LOGIN");
+	assert_int_equal(h[2].idle_timeout, 5 * USEC_PER_SEC);
+	assert_null(h[2].from);
+	assert_string_equal(h[3].user, "apikey");
+	assert_int_equal(h[3].idle_timeout, 30 * USEC_PER_SEC);
+	assert_null(h[4].auth);
+	assert_int_equal(h[4].idle_timeout, 30 * USEC_PER_SEC);
+	settings_free(&s);
+	good(&s, "smarthost provider:office365\n user a@x\n password file:/p\n");
+	assert_int_equal(s.smarthosts[0].connections, 3);
+	settings_free(&s);
+}
+
+static void
+each_provider_of_the_manual_is_known(void **state)
+{
+	static const char *const names[] = { "fastmail", "gmail", "gmx", "icloud", "mailgun",
+		"mailgun-eu", "office365", "postmark", "sendgrid", "web.de", "yahoo", "zoho",
+		"zoho-eu", "zoho-in" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(names); i++) {
+		struct settings s;
+		char text[200];
+
+		snprintf(text, sizeof(text),
+		    "smarthost provider:%s\n user web1@example.org\n password file:/p\n", names[i]);
+		good(&s, text);
+		assert_non_null(strchr(s.smarthosts[0].host, '.'));
+		assert_non_null(s.smarthosts[0].auth);
+		settings_free(&s);
+	}
+}
+
+static void
 each_error_names_file_line_and_setting(void **state)
 {
 	static const struct {
@@ -184,6 +248,16 @@ each_error_names_file_line_and_setting(void **state)
 		{ "smarthost smtp://a:65536\n", ":1: smarthost: the port" },
 		{ "smarthost smtp://a:\n", ":1: smarthost: the port" },
 		{ "smarthost smtp://a:25x\n", ":1: smarthost: the port" },
+		{ SMARTHOST "provider\n", ":2: provider: the provider \"\" is none of: fastmail" },
+		{ SMARTHOST "provider hotmale\n", ":2: provider: the provider \"hotmale\"" },
+		{ SMARTHOST "provider ses\nprovider ses\n", ":3: provider: stands twice" },
+		{ "provider ses\n", ":1: provider: belongs to a smarthost" },
+		{ "smarthost provider:x\n", ":1: smarthost: the provider \"x\" is none of" },
+		{ "smarthost provider:ses\n", ":1: smarthost: this provider has no host" },
+		{ "smarthost provider:mailgun\nprovider ses\n",
+		    ":2: provider: the smarthost line names a provider" },
+		{ "smarthost provider:gmx\nuser 4711\npassword file:/p\n",
+		    ":1: smarthost: this provider takes mail" },
 		{ SMARTHOST "auth FOO\n", ":2: auth: must name" },
 		{ SMARTHOST "auth\n", ":2: auth: a value is missing" },
 		{ SMARTHOST "auth PLAIN,LOGIN\n", ":2: auth: must name" },
@@ -380,6 +454,8 @@ main(void)
 		cmocka_unit_test(defaults_are_those_of_the_manual),
 		cmocka_unit_test(values_are_taken),
 		cmocka_unit_test(settings_about_addresses_are_taken),
+		cmocka_unit_test(a_provider_gives_what_the_block_does_not_set),
+		cmocka_unit_test(each_provider_of_the_manual_is_known),
 		cmocka_unit_test(each_error_names_file_line_and_setting),
 		cmocka_unit_test(a_host_is_a_name_or_an_address),
 		cmocka_unit_test(all_errors_are_told_and_the_rest_is_used),
