@@ -66,7 +66,8 @@ UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/un
 
 PROGRAMS = $(BUILD)/sendmail $(BUILD)/relayd $(BUILD)/relayd-session $(BUILD)/spoolctl
 TEST_PROGRAMS = $(BUILD)/tests/smarthost $(BUILD)/tests/testca \
-	$(BUILD)/tests/floor $(BUILD)/tests/empty $(BUILD)/tests/pairs $(BUILD)/tests/repair
+	$(BUILD)/tests/floor $(BUILD)/tests/empty $(BUILD)/tests/pairs $(BUILD)/tests/repair \
+	$(BUILD)/tests/convert
 
 .PHONY: all deps demo check bench fuzz install uninstall clean help tests-build unit-build FORCE
 .SECONDARY:
@@ -99,6 +100,8 @@ $(BUILD)/tests/empty: $(BUILD)/obj/tests/bench/empty.o
 $(BUILD)/tests/pairs: $(BUILD)/obj/tests/bench/pairs.o
 $(BUILD)/tests/repair: $(BUILD)/obj/tests/unit/repair.o $(BUILD)/tests/library.a
 $(BUILD)/tests/repair: LDLIBS = $(SESSION_LIBS)
+$(BUILD)/tests/convert: $(BUILD)/obj/tests/unit/convert.o $(BUILD)/tests/library.a
+$(BUILD)/tests/convert: LDLIBS = $(SESSION_LIBS)
 
 $(BUILD)/tests/library.a: $(LIBRARY)
 	@mkdir -p $(@D)

@@ -20,6 +20,7 @@ enum content_result {
 	CONTENT_READ,    /* it cannot be read: errno */
 	CONTENT_BROKEN,  /* the stream says why */
 	CONTENT_HEADER,  /* the header is longer than CONTENT_HEADER_MAX */
+	CONTENT_REFUSED, /* it cannot be converted for this smarthost */
 };
 
 struct dot_stuffing {

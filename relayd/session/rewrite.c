@@ -8,35 +8,11 @@
 #include "relayd/session/rewrite.h"
 
 #include <string.h>
-#include <strings.h>
 
+#include "relayd/session/header_field.h"
 #include "relayd/session/mailbox.h"
 
 #define LINE_OCTETS 998 /* RFC 5322 section 2.1.1, without CRLF; ours stay below it */
-
-/* ---- the fields of a header ------------------------------------------------- */
-
-struct field {
-	const char *text; /* with its line ends */
-	size_t len, name_len;
-	const char *value; /* behind the colon */
-	size_t value_len;  /* with the last line end */
-};
-
-/* The length of the name at the start of a line; 0 if it begins no field.  Blanks
- * before the colon are RFC 5322 section 4.5. */
-static size_t
-name_length(const char *line, size_t len, size_t *colon)
-{
-	size_t n = 0;
-
-	while (n < len && line[n] > 32 && line[n] < 127 && line[n] != ':')
-		n++;
-	*colon = n;
-	while (*colon < len && (line[*colon] == ' ' || line[*colon] == '\t'))
-		(*colon)++;
-	return n > 0 && *colon < len && line[*colon] == ':' ? n : 0;
-}
 
 bool
 rewrite_find_body(const char *text, size_t len, size_t *at)
@@ -54,39 +30,11 @@ rewrite_find_body(const char *text, size_t len, size_t *at)
 		}
 		/* the first line cannot continue a field */
 		if ((*at == 0 || (line[0] != ' ' && line[0] != '\t')) &&
-		    name_length(line, n, &colon) == 0)
+		    field_name_length(line, n, &colon) == 0)
 			return true;
 		*at += n;
 	}
 	return false;
-}
-
-/* The field at *at, which moves behind it; false at the end or the empty line. */
-static bool
-field_next(const char *header, size_t len, size_t *at, struct field *f)
-{
-	size_t end = *at, colon;
-	const char *lf;
-
-	*f = (struct field){ .text = header + *at };
-	f->name_len = name_length(header + *at, len - *at, &colon);
-	if (f->name_len == 0)
-		return false;
-	do {
-		lf = memchr(header + end, '\n', len - end);
-		end = lf == NULL ? len : (size_t)(lf - header) + 1;
-	} while (end < len && (header[end] == ' ' || header[end] == '\t'));
-	f->len = end - *at;
-	f->value = f->text + colon + 1;
-	f->value_len = f->len - colon - 1;
-	*at = end;
-	return true;
-}
-
-static bool
-field_is(const struct field *f, const char *name)
-{
-	return f->name_len == strlen(name) && strncasecmp(f->text, name, f->name_len) == 0;
 }
 
 static size_t

@@ -281,6 +281,8 @@ content_send(struct transaction *t, const struct buf *whole)
 	if (whole != NULL) {
 		if (content_write(&c->stream, &dots, buf_string(whole), whole->len) < 0)
 			r = CONTENT_BROKEN;
+	} else if (t->conversion.scope != CONVERT_NOTHING) {
+		r = conversion_stream(&t->conversion, t->message, &t->header, &c->stream, &dots);
 	} else if (c->settings->rewrite_from) {
 		r = content_stream_rewritten(t->message, &t->header, &c->stream, &dots);
 	} else {
@@ -458,6 +460,9 @@ transaction_run(struct transaction *t)
 	}
 	r = content_prepare(t->message, settings->rewrite_from ? settings->from : NULL, &whole,
 	    &t->header, &t->length);
+	if (r == CONTENT_OK)
+		r = conversion_prepare(
+		    &t->conversion, t->message, &t->c->can, &whole, &t->header, &t->length);
 	if (r == CONTENT_CORRUPT || r == CONTENT_READ) {
 		buf_free(&whole);
 		return r == CONTENT_CORRUPT ? END_CORRUPT : END_STALE;
@@ -465,6 +470,8 @@ transaction_run(struct transaction *t)
 	if (r == CONTENT_HEADER)
 		step = outcome_set_all(t, OUTCOME_REFUSED, 552,
 		    "552 5.3.4 the header is larger than rewrite_from can hold, 8 MB");
+	else if (r == CONTENT_REFUSED)
+		step = outcome_set_all(t, OUTCOME_REFUSED, 554, t->conversion.refusal);
 	else
 		step = envelope_send(t, small ? &whole : NULL);
 	if (step == STEP_DONE)

@@ -7,6 +7,7 @@
 
 #include "relayd/ipc.h"
 #include "relayd/session/content.h"
+#include "relayd/session/conversion.h"
 #include "relayd/session/conversation.h"
 #include "spool/spool.h"
 
@@ -26,6 +27,7 @@ struct transaction {
 	struct outcome *outcomes;     /* one for each recipient in the envelope */
 	uint64_t length;              /* octets of content that are sent, without dot-stuffing */
 	struct content_header header; /* with rewrite_from, of a message that is streamed */
+	struct conversion conversion; /* for a smarthost that takes less than it has */
 	bool broken;                  /* the conversation cannot go on: see its fault */
 	bool own_fault;               /* it is not the smarthost that broke it */
 	bool answered;                /* the smarthost has answered at least one command */
