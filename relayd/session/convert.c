@@ -17,7 +17,6 @@
 #include "relayd/session/convert_body.h"
 #include "relayd/session/convert_field.h"
 #include "relayd/session/convert_mime.h"
-#include "relayd/session/encoded_words.h"
 
 #define DEPTH_MAX 50
 #define HEADER_MAX (8 << 20)
@@ -230,19 +229,32 @@ header_write(struct walk *w, const struct entity *e, const struct additions *a, 
 
 /* ---- bodies ---------------------------------------------------------------------- */
 
+/* The octets at s that are whole characters of UTF-8, if no more than the last one is
+ * cut off; 0: it is not UTF-8. */
+static size_t
+utf8_whole(const char *s, size_t len, bool last)
+{
+	for (size_t cut = 0; cut < (last ? 1 : 4) && cut < len; cut++)
+		if (text_is_utf8(s, len - cut))
+			return len - cut;
+	return 0;
+}
+
 static const char *
 charset_name(struct walk *w, const struct region *r)
 {
-	size_t len;
-	const char *s = convert_at(&w->c->input, r->start, r->end, &len);
-
-	/* of a large body its beginning must do: the name is a guess at best */
-	if (s == NULL || !r->eight_bit)
+	if (!r->eight_bit)
 		return "us-ascii";
-	for (int cut = 0; cut < 4 && len > 0 && len < r->end - r->start; cut++, len--)
-		if (text_is_utf8(s, len))
-			break;
-	return encoded_words_charset(s, len);
+	for (uint64_t at = r->start; at < r->end;) {
+		size_t len, whole;
+		const char *s = convert_at(&w->c->input, at, r->end, &len);
+
+		whole = s == NULL ? 0 : utf8_whole(s, len, at + len == r->end);
+		if (whole == 0)
+			return "unknown-8bit";
+		at += whole;
+	}
+	return "utf-8";
 }
 
 /* What a leaf becomes; -1: it cannot be done. */

@@ -87,8 +87,9 @@ each_content_becomes_what_the_table_says(void **state)
 static void
 a_file_of_any_size_becomes_the_same_as_from_memory(void **state)
 {
-	static const char *const headers[] = { MIME TEXT "\r\n", MIME TEXT QP "\r\n",
-		MIME "Content-Type: image/x\r\n\r\n", MIME MIXED "\r\n--b\r\n\r\n" };
+	static const char *const headers[] = { "A: b\r\n\r\n", MIME TEXT "\r\n",
+		MIME TEXT QP "\r\n", MIME "Content-Type: image/x\r\n\r\n",
+		MIME MIXED "\r\n--b\r\n\r\n" };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(headers); i++) {
