@@ -29,6 +29,8 @@ struct settings_smarthost {
 	char *password; /* "file:PATH" or "credential:NAME" */
 	char *auth;     /* mechanisms in order of preference, separated by blanks */
 	char *tls_trust_file;
+	char *tls_cert_file; /* of our own */
+	char *tls_key_file;
 	char *from; /* envelope sender, and From with rewrite_from: an address */
 	bool rewrite_from;
 	int tls;               /* enum settings_tls */

@@ -46,6 +46,8 @@ struct ipc_settings {
 	char password[PATH_MAX + 16];
 	char auth[512];
 	char trust_file[PATH_MAX];
+	char cert_file[PATH_MAX]; /* of our own, and its key */
+	char key_file[PATH_MAX];
 	char from[512]; /* an address */
 };
 

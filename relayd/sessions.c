@@ -49,6 +49,8 @@ settings_fill(struct ipc_settings *s, const struct relayd *r, const struct smart
 	field_set(s->password, sizeof(s->password), from->password);
 	field_set(s->auth, sizeof(s->auth), from->auth);
 	field_set(s->trust_file, sizeof(s->trust_file), from->tls_trust_file);
+	field_set(s->cert_file, sizeof(s->cert_file), from->tls_cert_file);
+	field_set(s->key_file, sizeof(s->key_file), from->tls_key_file);
 	field_set(s->from, sizeof(s->from), from->from);
 }
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,21 +33,59 @@ credential_path(const char *name, char *path, size_t size, char *problem, size_t
 }
 
 static int
-permissions_check(int fd, const char *path, char *problem, size_t size)
+permissions_check(int fd, const char *what, const char *path, char *problem, size_t size)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0) {
-		snprintf(problem, size, "password file \"%s\": %s", path, strerror(errno));
+		snprintf(problem, size, "%s \"%s\": %s", what, path, strerror(errno));
 		return -1;
 	}
 	if ((st.st_uid == geteuid() || st.st_uid == 0) && (st.st_mode & 0077) == 0)
 		return 0;
 	snprintf(problem, size,
-	    "password file \"%s\" can be read by others, or is not relayd's: make uid %u its "
+	    "%s \"%s\" can be read by others, or is not relayd's: make uid %u its "
 	    "owner, and its mode 0400",
-	    path, (unsigned)geteuid());
+	    what, path, (unsigned)geteuid());
 	return -1;
+}
+
+/* A whole file; `ours` checks whose it is. */
+static int
+file_load(
+    const char *what, const char *path, bool ours, struct buf *secret, char *problem, size_t size)
+{
+	int fd = file_open_regular(AT_FDCWD, path, 0), r;
+
+	*secret = BUF_INIT(SECRET_OCTETS_MAX);
+	if (fd < 0) {
+		snprintf(problem, size, "cannot read the %s \"%s\": %s", what, path,
+		    errno == EINVAL ? "not a regular file" : strerror(errno));
+		return -1;
+	}
+	r = ours ? permissions_check(fd, what, path, problem, size) : 0;
+	if (r == 0 && (r = file_read_all(fd, secret)) < 0)
+		snprintf(problem, size, "cannot read the %s \"%s\": %s", what, path,
+		    errno == ENOBUFS ? "larger than 64K" : strerror(errno));
+	close(fd);
+	return r;
+}
+
+/* Without its line end; an empty one, and one with NUL, is a mistake. */
+static bool
+is_trimmed(struct buf *secret)
+{
+	if (secret->len > 0 && secret->data[secret->len - 1] == '\n')
+		buf_truncate(secret, secret->len - 1);
+	if (secret->len > 0 && secret->data[secret->len - 1] == '\r')
+		buf_truncate(secret, secret->len - 1);
+	return secret->len > 0 && memchr(secret->data, '\0', secret->len) == NULL;
+}
+
+int
+secret_read_key(const char *path, struct buf *key, char *problem, size_t size)
+{
+	return file_load("tls_key_file", path, true, key, problem, size);
 }
 
 int
@@ -54,31 +93,14 @@ secret_read(const char *source, struct buf *secret, char *problem, size_t size)
 {
 	bool credential = strncmp(source, "credential:", 11) == 0;
 	char path[PATH_MAX];
-	int fd, r;
 
 	if (!credential)
 		snprintf(path, sizeof(path), "%s", source + sizeof("file:") - 1);
 	else if (credential_path(source + 11, path, sizeof(path), problem, size) < 0)
 		return -1;
-	*secret = BUF_INIT(SECRET_OCTETS_MAX);
-	fd = file_open_regular(AT_FDCWD, path, 0);
-	if (fd < 0) {
-		snprintf(problem, size, "cannot read the password file \"%s\": %s", path,
-		    errno == EINVAL ? "not a regular file" : strerror(errno));
+	if (file_load("password file", path, !credential, secret, problem, size) < 0)
 		return -1;
-	}
-	r = credential ? 0 : permissions_check(fd, path, problem, size);
-	if (r == 0 && (r = file_read_all(fd, secret)) < 0)
-		snprintf(problem, size, "cannot read the password file \"%s\": %s", path,
-		    errno == ENOBUFS ? "larger than 64K" : strerror(errno));
-	close(fd);
-	if (r < 0)
-		return -1;
-	if (secret->len > 0 && secret->data[secret->len - 1] == '\n')
-		buf_truncate(secret, secret->len - 1);
-	if (secret->len > 0 && secret->data[secret->len - 1] == '\r')
-		buf_truncate(secret, secret->len - 1);
-	if (secret->len > 0 && memchr(secret->data, '\0', secret->len) == NULL)
+	if (is_trimmed(secret))
 		return 0;
 	snprintf(problem, size, "the password file \"%s\" is empty or contains a NUL octet", path);
 	return -1;

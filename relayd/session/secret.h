@@ -13,4 +13,7 @@
  * is granted by other means. */
 int secret_read(const char *source, struct buf *secret, char *problem, size_t size);
 
+/* A private key, under the same rules; the content as it is. */
+int secret_read_key(const char *path, struct buf *key, char *problem, size_t size);
+
 #endif

@@ -16,9 +16,11 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "relayd/session/secret.h"
 
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.3:%PROFILE_MEDIUM"
 #define TRUST_OCTETS_MAX (16 << 20)
+#define CERTIFICATE_OCTETS_MAX (1 << 20)
 #define HANDSHAKE_OCTETS_MAX (128 << 10)
 
 static int
@@ -57,21 +59,56 @@ trust_file_load(struct tls *t, const char *path)
 	return n > 0 ? 0 : -1;
 }
 
+/* The key is a secret as the password is, and so are the rules for its file. */
+static int
+certificate_load(struct tls *t, const struct tls_wishes *wishes)
+{
+	struct buf pem = BUF_INIT(CERTIFICATE_OCTETS_MAX), key = BUF_INIT(0);
+	gnutls_datum_t c, k;
+	int fd, r = -1;
+
+	fd = file_open_regular(AT_FDCWD, wishes->cert_file, 0);
+	if (fd < 0 || file_read_all(fd, &pem) < 0) {
+		init_fail(t, "cannot read tls_cert_file",
+		    errno == EINVAL ? "it is not a regular file" : strerror(errno));
+		goto out;
+	}
+	if (secret_read_key(wishes->key_file, &key, t->problem, sizeof(t->problem)) < 0)
+		goto out;
+	c = (gnutls_datum_t){ .data = (unsigned char *)pem.data, .size = (unsigned)pem.len };
+	k = (gnutls_datum_t){ .data = (unsigned char *)key.data, .size = (unsigned)key.len };
+	r = gnutls_certificate_set_x509_key_mem(t->credentials, &c, &k, GNUTLS_X509_FMT_PEM);
+	if (r < 0)
+		init_fail(t, "tls_cert_file and tls_key_file",
+		    r == GNUTLS_E_CERTIFICATE_KEY_MISMATCH
+			? "the key is not that of the certificate"
+			: gnutls_strerror(r));
+	t->certificate = r >= 0;
+out:
+	if (fd >= 0)
+		close(fd);
+	buf_free(&pem);
+	buf_free(&key);
+	return r < 0 ? -1 : 0;
+}
+
 int
-tls_init(struct tls *t, const char *trust_file, bool verify)
+tls_init(struct tls *t, const struct tls_wishes *wishes)
 {
 	int r;
 
-	*t = (struct tls){ .verify = verify };
+	*t = (struct tls){ .verify = wishes->verify };
 	r = gnutls_certificate_allocate_credentials(&t->credentials);
 	if (r == 0)
 		r = gnutls_priority_init(&t->priority, PRIORITY, NULL);
 	if (r < 0)
 		return init_fail(t, "cannot set up TLS", gnutls_strerror(r));
-	if (!verify)
+	if (*wishes->cert_file != '\0' && certificate_load(t, wishes) < 0)
+		return -1;
+	if (!wishes->verify)
 		return 0;
-	if (*trust_file != '\0')
-		return trust_file_load(t, trust_file);
+	if (*wishes->trust_file != '\0')
+		return trust_file_load(t, wishes->trust_file);
 	if (gnutls_certificate_set_x509_system_trust(t->credentials) <= 0)
 		return init_fail(t, "there are no trusted certificates on this host",
 		    "install ca-certificates, or set tls_trust_file");
@@ -184,7 +221,9 @@ is_address(const char *host)
 int
 tls_start(struct tls *t, struct stream *s, const char *host)
 {
-	int r = gnutls_init(&s->tls, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
+	/* sent even if the smarthost's list of CAs does not have its issuer: somebody has set it */
+	unsigned forced = t->certificate ? GNUTLS_FORCE_CLIENT_CERT : 0;
+	int r = gnutls_init(&s->tls, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | forced);
 
 	if (r == 0)
 		r = gnutls_priority_set(s->tls, t->priority);

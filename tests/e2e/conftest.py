@@ -48,6 +48,19 @@ def make_host(workplace):
 
 
 @pytest.fixture
+def make_certified(make_host, certs):
+    """make_host() for a host with the CA's client certificate."""
+
+    def make(server, scheme="smtp", block=None, **settings):
+        host = make_host()
+        files = host.client_certificate(certs)
+        host.configure([host.smarthost_block(server, scheme, **{**files, **(block or {})})], **settings)
+        return host
+
+    return make
+
+
+@pytest.fixture
 def make_smarthost(workplace, certs):
     """make_smarthost(**options): a scripted smarthost that ends with the test."""
     smarthosts = []
