@@ -65,6 +65,7 @@ static const struct setting host_settings[] = {
 static const struct setting smarthost_settings[] = {
 	{ "user", WORDS, H(user), 0, 0, NULL, NULL, NULL },
 	{ "password", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_password },
+	{ "token", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_token },
 	{ "auth", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_auth },
 	{ "tls", CHOICE, H(tls), 0, 0, "required", "required opportunistic none", NULL },
 	{ "tls_trust_file", PATH, H(tls_trust_file), 0, 0, NULL, NULL, NULL },
@@ -418,6 +419,7 @@ settings_free(struct settings *s)
 		free(h->uri);
 		free(h->host);
 		free(h->password);
+		free(h->token);
 		free(h->auth);
 		free(h->from);
 	}

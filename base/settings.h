@@ -26,7 +26,8 @@ struct settings_smarthost {
 	uint64_t port;
 	bool implicit_tls; /* smtps:// */
 	char *user;
-	char *password; /* "file:PATH" or "credential:NAME" */
+	char *password; /* "file:PATH", "credential:NAME" or "command:PROGRAM ARGUMENTS" */
+	char *token;    /* as above; not with a password */
 	char *auth;     /* mechanisms in order of preference, separated by blanks */
 	char *tls_trust_file;
 	char *tls_cert_file; /* of our own */

@@ -34,10 +34,11 @@ void settings_set_map(struct parser *p);
 void settings_set_from(struct parser *p);
 void settings_free_local(struct settings *s);
 
-/* settings_smarthost.c: the value of a smarthost line, two settings of its block, and
+/* settings_smarthost.c: the value of a smarthost line, some settings of its block, and
  * what only the whole block shows. */
 void settings_set_smarthost(struct parser *p, struct settings_smarthost *h);
 void settings_set_password(struct parser *p);
+void settings_set_token(struct parser *p);
 void settings_set_auth(struct parser *p);
 void settings_check_smarthost(struct parser *p);
 

@@ -9,24 +9,37 @@
 #include "base/number.h"
 #include "base/settings_parser.h"
 
-void
-settings_set_password(struct parser *p)
+/* Where a secret is. */
+static void
+set_source(struct parser *p, char **place)
 {
 	const char *value = p->line.value;
+	bool named = strncmp(value, "credential:", 11) == 0 && value[11] != '\0' &&
+		     settings_is_name(value + 11);
 
 	if (strlen(value) >= PATH_MAX)
 		settings_fail(p, "is too long");
-	else if (strncmp(value, "file:/", 6) != 0 &&
-		 (strncmp(value, "credential:", 11) != 0 || value[11] == '\0' ||
-		     !settings_is_name(value + 11)))
-		settings_fail(p,
-		    "must be file:/PATH or credential:NAME, so that the secret itself stands "
-		    "in a file of its own");
+	else if (strncmp(value, "file:/", 6) != 0 && strncmp(value, "command:/", 9) != 0 && !named)
+		settings_fail(p, "must be file:/PATH, credential:NAME or command:/PROGRAM "
+				 "ARGUMENTS, so that the "
+				 "secret itself does not stand in this file");
 	else
-		settings_set_string(p, &p->smarthost->password, value);
+		settings_set_string(p, place, value);
 }
 
-enum credential { PASSWORD, CERTIFICATE };
+void
+settings_set_password(struct parser *p)
+{
+	set_source(p, &p->smarthost->password);
+}
+
+void
+settings_set_token(struct parser *p)
+{
+	set_source(p, &p->smarthost->token);
+}
+
+enum credential { PASSWORD, TOKEN, CERTIFICATE };
 
 /* What relayd-session can do, so that a name it does not know is found here; and what each needs.
  */
@@ -39,6 +52,8 @@ static const struct {
 	{ "SCRAM-SHA-256", PASSWORD },
 	{ "SCRAM-SHA-1-PLUS", PASSWORD },
 	{ "SCRAM-SHA-1", PASSWORD },
+	{ "OAUTHBEARER", TOKEN },
+	{ "XOAUTH2", TOKEN },
 	{ "PLAIN", PASSWORD },
 	{ "LOGIN", PASSWORD },
 	{ "CRAM-MD5", PASSWORD },
@@ -78,7 +93,7 @@ settings_set_auth(struct parser *p)
 			settings_fail(p,
 			    "must name mechanisms, each once, the preferred one first, out of: "
 			    "EXTERNAL SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS "
-			    "SCRAM-SHA-1 PLAIN LOGIN CRAM-MD5 DIGEST-MD5");
+			    "SCRAM-SHA-1 OAUTHBEARER XOAUTH2 PLAIN LOGIN CRAM-MD5 DIGEST-MD5");
 			return;
 		}
 		seen |= 1U << i;
@@ -154,13 +169,17 @@ settings_set_smarthost(struct parser *p, struct settings_smarthost *h)
 static bool
 is_auth_possible(const struct settings_smarthost *h)
 {
+	const bool have[] = {
+		[PASSWORD] = h->password != NULL,
+		[TOKEN] = h->token != NULL,
+		[CERTIFICATE] = h->tls_cert_file != NULL,
+	};
 	const char *list = h->auth;
 
 	while (list != NULL && *list != '\0') {
 		size_t i = mechanism_take(&list);
 
-		if (mechanisms[i].credential == CERTIFICATE ? h->tls_cert_file != NULL
-							    : h->password != NULL)
+		if (have[mechanisms[i].credential])
 			return true;
 	}
 	return list == NULL;
@@ -170,18 +189,22 @@ static const char *
 login_error(const struct settings_smarthost *h)
 {
 	bool certificate = h->tls_cert_file != NULL;
+	bool secret = h->password != NULL || h->token != NULL;
 
 	if (certificate != (h->tls_key_file != NULL))
 		return "tls_cert_file and tls_key_file belong together; one of them is missing";
 	if (certificate && h->tls == TLS_NONE)
 		return "a client certificate needs TLS; remove \"tls none\" or tls_cert_file";
-	if (h->user == NULL ? h->password != NULL : h->password == NULL && !certificate)
-		return "user and password belong together; one of them is missing";
+	if (h->password != NULL && h->token != NULL)
+		return "password and token are two ways to log in; remove one of them";
+	if (h->user == NULL ? secret : !secret && !certificate)
+		return "user and password, or user and token, belong together; one of them is "
+		       "missing";
 	if (!is_auth_possible(h))
-		return "auth names no mechanism for which there is a password or, for EXTERNAL, "
-		       "tls_cert_file";
-	if (h->password != NULL && !h->implicit_tls && h->tls != TLS_REQUIRED && !h->insecure_auth)
-		return "a password without required TLS could be read on the way; set "
+		return "auth names no mechanism for which there is a password, a token or, for "
+		       "EXTERNAL, tls_cert_file";
+	if (secret && !h->implicit_tls && h->tls != TLS_REQUIRED && !h->insecure_auth)
+		return "a password or token without required TLS could be read on the way; set "
 		       "\"insecure_auth yes\" if that is meant";
 	return NULL;
 }

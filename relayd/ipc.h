@@ -43,7 +43,8 @@ struct ipc_settings {
 	char hostname[256];
 	char host[256];
 	char user[512];
-	char password[PATH_MAX + 16];
+	char password[PATH_MAX + 16]; /* where it is, as in the settings; so is the token */
+	char token[PATH_MAX + 16];
 	char auth[512];
 	char trust_file[PATH_MAX];
 	char cert_file[PATH_MAX]; /* of our own, and its key */

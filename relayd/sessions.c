@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "relayd/environment.h"
+#include "relayd/secrets.h"
 
 #define EARLY_END ((int64_t)USEC_PER_SEC) /* a connection that closes so soon is of no use */
 
@@ -47,6 +48,7 @@ settings_fill(struct ipc_settings *s, const struct relayd *r, const struct smart
 	field_set(s->host, sizeof(s->host), from->host);
 	field_set(s->user, sizeof(s->user), from->user);
 	field_set(s->password, sizeof(s->password), from->password);
+	field_set(s->token, sizeof(s->token), from->token);
 	field_set(s->auth, sizeof(s->auth), from->auth);
 	field_set(s->trust_file, sizeof(s->trust_file), from->tls_trust_file);
 	field_set(s->cert_file, sizeof(s->cert_file), from->tls_cert_file);
@@ -110,6 +112,7 @@ session_start(struct relayd *r, struct smarthost *h)
 		return;
 	}
 	s = session_new(r, h, pair[0]);
+	secrets_note(h);
 	pid = s == NULL ? -1 : fork();
 	if (pid == 0)
 		session_exec(r, pair[1]);

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "base/text.h"
+#include "relayd/session/bearer.h"
 
 #define SCRAM_ITERATIONS_MAX 1000000
 #define STEPS_MAX 10
@@ -22,7 +23,7 @@
 int
 auth_init(struct auth *a)
 {
-	return gsasl_init(&a->library) == GSASL_OK ? 0 : -1;
+	return gsasl_init(&a->library) == GSASL_OK && bearer_register(a->library) == 0 ? 0 : -1;
 }
 
 void
@@ -152,7 +153,8 @@ step(struct stream *s, Gsasl_session *g, const struct mechanism *m, struct reply
 		return cancel(s, r,
 		    "SCRAM: the smarthost's challenge is malformed, or asks for "
 		    "too many iterations");
-	if (*status == GSASL_OK)
+	/* a refused token is explained in a challenge */
+	if (*status == GSASL_OK && m->credential != CREDENTIAL_TOKEN)
 		return cancel(s, r, "the smarthost asks for more than the mechanism has");
 	*status = gsasl_step64(g, challenge, &out);
 	if (*status != GSASL_OK && *status != GSASL_NEEDS_MORE) {

@@ -17,7 +17,7 @@ struct auth {
 	Gsasl *library;
 	const char *user;
 	const char *host;         /* the smarthost's name, for DIGEST-MD5 */
-	const struct buf *secret; /* a password */
+	const struct buf *secret; /* a password or a token */
 	struct mechanism_means means;
 };
 

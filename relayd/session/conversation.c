@@ -128,6 +128,9 @@ rejected(struct conversation *c, const char *mechanism)
 		return conversation_refused(c, FAULT_CREDENTIAL,
 		    "the smarthost rejects user and password, or has no working channel binding "
 		    "(see auth)");
+	if (c->auth.means.token)
+		return conversation_refused(
+		    c, FAULT_CREDENTIAL, "the smarthost rejects user and token");
 	return conversation_refused(c, FAULT_CREDENTIAL,
 	    strcmp(mechanism, "EXTERNAL") == 0 ? "the smarthost rejects the client certificate"
 					       : "the smarthost rejects user and password");
@@ -170,8 +173,10 @@ authenticate(struct conversation *c, const char **mechanism)
 	case AUTH_NONE:
 		return misconfigured(c, FAULT_CREDENTIAL,
 		    "no mechanism for %s: the smarthost offers (%s)%s%s%s",
-		    means->password ? "user and password" : "the client certificate", c->can.auth,
-		    *wanted == '\0' ? "" : ", the setting auth allows (", wanted,
+		    means->password ? "user and password"
+		    : means->token  ? "user and token"
+				    : "the client certificate",
+		    c->can.auth, *wanted == '\0' ? "" : ", the setting auth allows (", wanted,
 		    *wanted == '\0' ? "" : ")");
 	case AUTH_BROKEN:
 		break;
@@ -197,7 +202,7 @@ conversation_open(struct conversation *c, char *ready, size_t size)
 		(s->tls == TLS_OPPORTUNISTIC && (c->can.set & CAN_STARTTLS) != 0)) &&
 	    starttls(c) < 0)
 		return -1;
-	if (s->password[0] != '\0' && !c->secured && !s->insecure_auth)
+	if ((c->auth.means.password || c->auth.means.token) && !c->secured && !s->insecure_auth)
 		return misconfigured(c, FAULT_CONNECTION,
 		    "the password would be readable on the way; see insecure_auth");
 	if (wants_login(c) && authenticate(c, &mechanism) < 0)

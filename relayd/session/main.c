@@ -91,6 +91,8 @@ settings_receive(struct ipc_settings *settings)
 		       ipc_is_string(settings->hostname, sizeof(settings->hostname)) &&
 		       ipc_is_string(settings->user, sizeof(settings->user)) &&
 		       ipc_is_string(settings->password, sizeof(settings->password)) &&
+		       ipc_is_string(settings->token, sizeof(settings->token)) &&
+		       (settings->password[0] == '\0' || settings->token[0] == '\0') &&
 		       ipc_is_string(settings->auth, sizeof(settings->auth)) &&
 		       ipc_is_string(settings->trust_file, sizeof(settings->trust_file)) &&
 		       ipc_is_string(settings->cert_file, sizeof(settings->cert_file)) &&
@@ -125,13 +127,14 @@ from_settle(struct session *s)
 	return fault(s, FAULT_CONNECTION);
 }
 
-/* The password, and what libgsasl needs to use it. */
+/* The password or token, and what libgsasl needs to use it. */
 static int
 login_prepare(struct session *s)
 {
 	struct conversation *c = &s->conversation;
 	const struct ipc_settings *settings = &s->settings;
-	bool password = settings->password[0] != '\0', certificate = settings->cert_file[0] != '\0';
+	bool password = settings->password[0] != '\0', token = settings->token[0] != '\0';
+	bool certificate = settings->cert_file[0] != '\0';
 
 	c->auth = (struct auth){ .user = settings->user,
 		.host = c->host,
@@ -139,11 +142,13 @@ login_prepare(struct session *s)
 		.means = { .wanted = settings->auth,
 		    .in_clear = settings->insecure_auth,
 		    .password = password,
+		    .token = token,
 		    .certificate = certificate } };
-	if (password &&
-	    secret_read(settings->password, &s->secret, c->problem, sizeof(c->problem)) < 0)
+	if ((password || token) && secret_read(token ? SECRET_TOKEN : SECRET_PASSWORD,
+				       token ? settings->token : settings->password, &s->secret,
+				       c->problem, sizeof(c->problem)) < 0)
 		return fault(s, FAULT_CREDENTIAL);
-	if ((password || certificate) && auth_init(&c->auth) < 0) {
+	if ((password || token || certificate) && auth_init(&c->auth) < 0) {
 		snprintf(c->problem, sizeof(c->problem), "cannot set up libgsasl");
 		return fault(s, FAULT_CONNECTION);
 	}

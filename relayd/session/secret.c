@@ -15,17 +15,19 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "relayd/session/program.h"
 
 static int
-credential_path(const char *name, char *path, size_t size, char *problem, size_t problem_size)
+credential_path(
+    const char *what, const char *name, char *path, size_t size, char *problem, size_t problem_size)
 {
 	const char *directory = getenv("CREDENTIALS_DIRECTORY");
 
 	if (directory == NULL || *directory != '/') {
 		snprintf(problem, problem_size,
-		    "password credential:%s: systemd has passed no credentials; add "
+		    "%s credential:%s: systemd has passed no credentials; add "
 		    "LoadCredential=%s:PATH to the unit",
-		    name, name);
+		    what, name, name);
 		return -1;
 	}
 	snprintf(path, size, "%s/%s", directory, name);
@@ -88,20 +90,51 @@ secret_read_key(const char *path, struct buf *key, char *problem, size_t size)
 	return file_load("tls_key_file", path, true, key, problem, size);
 }
 
-int
-secret_read(const char *source, struct buf *secret, char *problem, size_t size)
+/* RFC 6750 section 2.1: no blanks, no control characters, nothing beyond ASCII. */
+static bool
+is_bearer_token(const struct buf *secret)
 {
-	bool credential = strncmp(source, "credential:", 11) == 0;
-	char path[PATH_MAX];
+	for (size_t i = 0; i < secret->len; i++)
+		if (secret->data[i] <= ' ' || secret->data[i] > '~')
+			return false;
+	return true;
+}
 
-	if (!credential)
+int
+secret_read(
+    enum secret_kind kind, const char *source, struct buf *secret, char *problem, size_t size)
+{
+	const char *what = kind == SECRET_TOKEN ? "token" : "password", *form = "file";
+	char path[PATH_MAX], label[40];
+	int r;
+
+	*secret = BUF_INIT(SECRET_OCTETS_MAX);
+	snprintf(label, sizeof(label), "%s file", what);
+	if (strncmp(source, "command:", 8) == 0) {
+		form = "command";
+		snprintf(path, sizeof(path), "%.*s", (int)strcspn(source + 8, " \t"), source + 8);
+		r = program_run(source + 8, what, secret, problem, size);
+	} else if (strncmp(source, "credential:", 11) == 0) {
+		r = credential_path(what, source + 11, path, sizeof(path), problem, size);
+		if (r == 0)
+			r = file_load(label, path, false, secret, problem, size);
+	} else {
 		snprintf(path, sizeof(path), "%s", source + sizeof("file:") - 1);
-	else if (credential_path(source + 11, path, sizeof(path), problem, size) < 0)
+		r = file_load(label, path, true, secret, problem, size);
+	}
+	if (r < 0)
 		return -1;
-	if (file_load("password file", path, !credential, secret, problem, size) < 0)
+	if (!is_trimmed(secret)) {
+		snprintf(problem, size, "the %s %s \"%s\" %s empty or contains a NUL octet", what,
+		    form, path, *form == 'f' ? "is" : "prints nothing: its output is");
 		return -1;
-	if (is_trimmed(secret))
-		return 0;
-	snprintf(problem, size, "the password file \"%s\" is empty or contains a NUL octet", path);
-	return -1;
+	}
+	if (kind == SECRET_TOKEN && !is_bearer_token(secret)) {
+		snprintf(problem, size,
+		    "the token %s \"%s\" has no bearer token: there are blanks or other characters "
+		    "that none has",
+		    form, path);
+		return -1;
+	}
+	return 0;
 }

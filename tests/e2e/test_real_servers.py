@@ -98,6 +98,31 @@ def test_each_offered_mechanism_authenticates(server, scheme, mechanism, make_ho
     host.wait_empty()
 
 
+@pytest.mark.parametrize("mechanism", ["OAUTHBEARER", "XOAUTH2"])
+def test_a_token_logs_in(postfix, scheme, mechanism, make_host):
+    postfix.clear()
+    host = make_host(postfix, scheme, token=True, block={"auth": mechanism})
+    host.set_password(postfix.token())
+    host.start_relayd()
+    host.submit(PLAIN, "bob@example.test")
+    postfix.wait_messages(1)
+    host.wait_empty()
+    host.wait_log(f"authenticated by {mechanism}")
+
+
+@pytest.mark.parametrize("mechanism", ["OAUTHBEARER", "XOAUTH2"])
+def test_a_token_that_has_expired_bounces_nothing_and_heals(postfix, mechanism, make_host):
+    postfix.clear()
+    host = make_host(postfix, token=True, block={"auth": mechanism})
+    host.set_password(postfix.token(lifetime=-30))
+    host.start_relayd()
+    host.submit(PLAIN, "bob@example.test")
+    host.wait_mailq("rejects user and token: 535")
+    host.set_password(postfix.token())
+    postfix.wait_messages(1)
+    host.wait_empty()
+
+
 def test_a_client_certificate_logs_in_by_external(exim, scheme, make_certified):
     exim.clear()
     host = make_certified(exim, scheme, block={"password": None})

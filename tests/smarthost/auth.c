@@ -9,8 +9,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bearer.h"
+
 static const char *const known[] = { "PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256",
-	"SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS", "CRAM-MD5", "DIGEST-MD5", "EXTERNAL" };
+	"SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS", "CRAM-MD5", "DIGEST-MD5", "EXTERNAL",
+	"OAUTHBEARER", "XOAUTH2" };
 
 static bool
 listed(const char *list, const char *word)
@@ -116,6 +119,10 @@ auth_open(struct auth_config *config, const char *user, const char *password,
 		snprintf(why, size, "%s", gsasl_strerror(r));
 		return false;
 	}
+	if (!bearer_register(config->context)) {
+		snprintf(why, size, "cannot register OAUTHBEARER and XOAUTH2");
+		return false;
+	}
 	gsasl_callback_set(config->context, answer_library);
 	for (const char *word = mechanisms; *word != '\0';) {
 		size_t n = strcspn(word, " ");
@@ -168,7 +175,7 @@ judge(struct auth_exchange *exchange, int r, const char *response, char *challen
 {
 	bool has_words = challenge != NULL && *challenge != '\0';
 
-	if (r == GSASL_BASE64_ERROR)
+	if (r == GSASL_BASE64_ERROR || r == GSASL_MECHANISM_PARSE_ERROR)
 		return AUTH_MALFORMED;
 	if (r == GSASL_NEEDS_MORE) /* an empty first response is an answer, not a silence */
 		return response != NULL && !has_words ? AUTH_DENIED : AUTH_MORE;

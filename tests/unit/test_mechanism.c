@@ -101,6 +101,12 @@ each_mechanism_needs_its_credential(void **state)
 	static const struct row rows[] = {
 		{ ALL, "", CERTIFICATE | PASSWORD | TLS, "EXTERNAL" },
 		{ ALL, "", CERTIFICATE | TLS, "EXTERNAL" },
+		{ ALL, "", TOKEN | TLS, "OAUTHBEARER" },
+		{ "PLAIN XOAUTH2", "", TOKEN | TLS, "XOAUTH2" },
+		{ ALL, "XOAUTH2", TOKEN | TLS, "XOAUTH2" },
+		{ "PLAIN SCRAM-SHA-256", "", TOKEN | TLS, "none" },
+		{ ALL, "", TOKEN, "none" },
+		{ "OAUTHBEARER XOAUTH2", "", PASSWORD | TLS, "none" },
 		{ "ANONYMOUS EXTERNAL", "", PASSWORD | TLS, "none" },
 		{ "PLAIN", "", CERTIFICATE | TLS, "none" },
 		{ ALL, "", TLS, "none" },
