@@ -69,6 +69,8 @@ static const struct setting smarthost_settings[] = {
 	{ "auth", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_auth },
 	{ "tls", CHOICE, H(tls), 0, 0, "required", "required opportunistic none", NULL },
 	{ "tls_trust_file", PATH, H(tls_trust_file), 0, 0, NULL, NULL, NULL },
+	{ "tls_pin", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_pins },
+	{ "tls_min_version", CHOICE, H(tls_min_version), 0, 0, "1.2", "1.2 1.3", NULL },
 	{ "tls_cert_file", PATH, H(tls_cert_file), 0, 0, NULL, NULL, NULL },
 	{ "tls_key_file", PATH, H(tls_key_file), 0, 0, NULL, NULL, NULL },
 	{ "from", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_from },

@@ -42,4 +42,7 @@ void settings_set_token(struct parser *p);
 void settings_set_auth(struct parser *p);
 void settings_check_smarthost(struct parser *p);
 
+/* settings_pin.c */
+void settings_set_pins(struct parser *p);
+
 #endif

@@ -225,6 +225,9 @@ settings_check_smarthost(struct parser *p)
 	else if (h->rewrite_from && h->from == NULL)
 		settings_fail(p, "rewrite_from needs the address that takes the place of From; "
 				 "set from");
+	else if (h->tls_pin_count > 0 && h->tls != TLS_REQUIRED)
+		settings_fail(p, "tls_pin means nothing unless TLS is required; remove \"tls\" or "
+				 "tls_pin");
 	else if (h->implicit_tls && h->tls != TLS_REQUIRED)
 		settings_fail(p, "smtps:// is TLS from the first byte; \"tls\" other than required "
 				 "contradicts it");

@@ -39,11 +39,14 @@ settings_fill(struct ipc_settings *s, const struct relayd *r, const struct smart
 		.port = (uint32_t)from->port,
 		.implicit_tls = from->implicit_tls,
 		.tls = (uint32_t)from->tls,
+		.min_version = (uint32_t)from->tls_min_version,
+		.pin_count = (uint32_t)from->tls_pin_count,
 		.insecure_auth = from->insecure_auth,
 		.rewrite_from = from->rewrite_from,
 		.first_address = h->first_address,
 		.connect_timeout = from->connect_timeout,
 		.command_timeout = from->command_timeout };
+	memcpy(s->pins, from->tls_pins, sizeof(s->pins));
 	field_set(s->hostname, sizeof(s->hostname), r->hostname);
 	field_set(s->host, sizeof(s->host), from->host);
 	field_set(s->user, sizeof(s->user), from->user);

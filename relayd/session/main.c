@@ -97,6 +97,8 @@ settings_receive(struct ipc_settings *settings)
 		       ipc_is_string(settings->trust_file, sizeof(settings->trust_file)) &&
 		       ipc_is_string(settings->cert_file, sizeof(settings->cert_file)) &&
 		       ipc_is_string(settings->key_file, sizeof(settings->key_file)) &&
+		       settings->pin_count <= SETTINGS_PINS_MAX &&
+		       settings->min_version <= TLS_VERSION_1_3 &&
 		       (settings->cert_file[0] != '\0') == (settings->key_file[0] != '\0') &&
 		       ipc_is_string(settings->from, sizeof(settings->from)) &&
 		       (!settings->rewrite_from || settings->from[0] != '\0')
@@ -162,6 +164,9 @@ files_read(struct session *s)
 	struct conversation *c = &s->conversation;
 	const struct ipc_settings *settings = &s->settings;
 	const struct tls_wishes wishes = { .verify = settings->tls == TLS_REQUIRED,
+		.only_1_3 = settings->min_version == TLS_VERSION_1_3,
+		.pins = settings->pins,
+		.pin_count = settings->pin_count,
 		.trust_file = settings->trust_file,
 		.cert_file = settings->cert_file,
 		.key_file = settings->key_file };

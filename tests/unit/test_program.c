@@ -104,8 +104,7 @@ static void
 a_program_that_is_not_there_is_a_failure(void **state)
 {
 	(void)state;
-	problem_is(
-	    "/no/such x", "the token command /no/such exits with status 127; see the log");
+	problem_is("/no/such x", "the token command /no/such exits with status 127; see the log");
 	assert_string_equal(
 	    logged, "token command /no/such: cannot run it: No such file or directory\n");
 }
