@@ -90,15 +90,21 @@ response_write(struct stream *s, const char *response)
 		   : 0;
 }
 
-/* The end of an answer that holds the secret, or what can be guessed from. */
-static int
-secret_write(struct stream *s, char *response)
+/* An answer may hold the secret, or something to guess it from. */
+static void
+answer_free(char *answer)
 {
-	int r = response_write(s, response == NULL ? "" : response);
+	if (answer != NULL)
+		explicit_bzero(answer, strlen(answer));
+	gsasl_free(answer);
+}
 
-	if (response != NULL)
-		explicit_bzero(response, strlen(response));
-	gsasl_free(response);
+static int
+answer_write(struct stream *s, char *answer)
+{
+	int r = response_write(s, answer == NULL ? "" : answer);
+
+	answer_free(answer);
 	return r;
 }
 
@@ -120,21 +126,17 @@ first_write(
 	}
 	fits = out != NULL && strlen("AUTH  \r\n") + strlen(m->name) + strlen(out) <= COMMAND_MAX;
 	if (stream_write(s, "AUTH ", 5) < 0 || stream_write(s, m->name, strlen(m->name)) < 0 ||
-	    stream_write(s, fits ? " " : "\r\n", fits ? 1 : 2) < 0) {
-		gsasl_free(out);
+	    stream_write(s, fits ? " " : "\r\n", fits ? 1 : 2) < 0 ||
+	    (fits && *out == '\0' && stream_write(s, "=", 1) < 0) ||
+	    (!fits && reply_read(s, r) < 0)) {
+		answer_free(out);
 		return -1;
 	}
-	if (fits && *out == '\0') {
-		gsasl_free(out);
-		return stream_write(s, "=\r\n", 3) < 0 ? -1 : reply_read(s, r);
+	if (!fits && (out == NULL || r->code != 334)) {
+		answer_free(out);
+		return 0;
 	}
-	if (out == NULL || fits)
-		return (out != NULL && secret_write(s, out) < 0) ? -1 : reply_read(s, r);
-	if (reply_read(s, r) < 0 || r->code != 334) {
-		gsasl_free(out);
-		return s->error == STREAM_OK ? 0 : -1;
-	}
-	return secret_write(s, out) < 0 ? -1 : reply_read(s, r);
+	return answer_write(s, out) < 0 ? -1 : reply_read(s, r);
 }
 
 /* One challenge and our answer. */
@@ -164,7 +166,7 @@ step(struct stream *s, Gsasl_session *g, const struct mechanism *m, struct reply
 			    "the password, or rejects ours");
 		return cancel(s, r, gsasl_strerror(*status));
 	}
-	return secret_write(s, out) < 0 || reply_read(s, r) < 0 ? AUTH_BROKEN : AUTH_OK;
+	return answer_write(s, out) < 0 || reply_read(s, r) < 0 ? AUTH_BROKEN : AUTH_OK;
 }
 
 static enum auth_result

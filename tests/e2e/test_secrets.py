@@ -137,6 +137,15 @@ def test_a_useless_command_bounces_nothing_and_reaches_nobody(kind, smarthost, m
     assert smarthost.transcript() == ""
 
 
+def test_a_command_that_hangs_does_not_outlive_relayd(smarthost, make_commanded):
+    host = make_commanded(smarthost, "password", 'echo $$ >"$(dirname $0)/pid"; exec sleep 60')
+    send(host)
+    pid = host.wait_for(lambda: harness.text(host.directory / "pid").strip(), what="the command runs")
+    assert host.stop_relayd() == 0
+    assert harness.poll(lambda: harness.text(f"/proc/{pid}/stat").split(") ")[-1][:1] in ("", "Z"))
+    assert len(host.queue_files()) == 1
+
+
 # a changed file ends the pause
 
 

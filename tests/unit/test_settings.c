@@ -415,6 +415,32 @@ errors_without_end_are_capped(void **state)
 	settings_free(&s);
 }
 
+static void
+settings_about_the_login_and_tls_are_taken(void **state)
+{
+	struct settings s;
+	const struct settings_smarthost *h;
+
+	(void)state;
+	good(&s, SMARTHOST "user a\ntoken command:/bin/t --for a\nauth xoauth2 EXTERNAL\n"
+			   "tls_cert_file /c\ntls_key_file /k\ntls_min_version 1.3\n"
+			   "smarthost smtp://b.x\nuser b\npassword \"command:/bin/p 'a b' # c\"\n"
+			   "smarthost smtp://c.x\ntls_cert_file /c\ntls_key_file /k\n");
+	h = s.smarthosts;
+	assert_string_equal(h[0].token, "command:/bin/t --for a");
+	assert_null(h[0].password);
+	assert_string_equal(h[0].auth, "xoauth2 EXTERNAL");
+	assert_string_equal(h[0].tls_cert_file, "/c");
+	assert_string_equal(h[0].tls_key_file, "/k");
+	assert_int_equal(h[0].tls_min_version, TLS_VERSION_1_3);
+	assert_string_equal(h[1].password, "command:/bin/p 'a b' # c");
+	assert_null(h[1].token);
+	assert_int_equal(h[1].tls_min_version, TLS_VERSION_1_2);
+	assert_int_equal(h[1].tls_pin_count, 0);
+	assert_null(h[2].user);
+	settings_free(&s);
+}
+
 /* One key, in all the ways in which it is written. */
 static void
 a_pin_is_understood_in_every_form(void **state)
@@ -454,6 +480,7 @@ main(void)
 		cmocka_unit_test(a_host_is_a_name_or_an_address),
 		cmocka_unit_test(all_errors_are_told_and_the_rest_is_used),
 		cmocka_unit_test(a_file_that_cannot_be_read_leaves_defaults),
+		cmocka_unit_test(settings_about_the_login_and_tls_are_taken),
 		cmocka_unit_test(a_pin_is_understood_in_every_form),
 		cmocka_unit_test(hosts_are_understood_in_every_form),
 		cmocka_unit_test(crlf_and_byte_order_marks_do_not_matter),
