@@ -28,7 +28,7 @@
 #include "base/number.h"
 
 #define TIME_MAX ((int64_t)(10 * USEC_PER_SEC))
-#define WORDS_MAX 64
+#define WORDS_MAX 2048 /* more than the longest setting has */
 #define LOG_OCTETS_MAX 4096
 #define SHELL_CHARACTERS "|&;<>()$`\\\"'*?[]#~{}!"
 

@@ -61,6 +61,18 @@ words_are_arguments_as_they_stand(void **state)
 }
 
 static void
+no_argument_is_lost(void **state)
+{
+	char command[4000] = "/bin/echo", expected[4000] = "";
+
+	(void)state;
+	for (size_t n = strlen(command); n + 2 < sizeof(command); n += 2)
+		memcpy(command + n, " x", 3);
+	snprintf(expected, sizeof(expected), "%s\n", command + sizeof("/bin/echo"));
+	output_is(command, expected);
+}
+
+static void
 a_line_that_needs_a_shell_gets_one(void **state)
 {
 	(void)state;
@@ -177,6 +189,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(words_are_arguments_as_they_stand),
+		cmocka_unit_test(no_argument_is_lost),
 		cmocka_unit_test(a_line_that_needs_a_shell_gets_one),
 		cmocka_unit_test(the_environment_is_small_and_the_input_empty),
 		cmocka_unit_test(standard_error_goes_to_the_log),
