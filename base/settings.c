@@ -65,9 +65,14 @@ static const struct setting host_settings[] = {
 static const struct setting smarthost_settings[] = {
 	{ "user", WORDS, H(user), 0, 0, NULL, NULL, NULL },
 	{ "password", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_password },
+	{ "token", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_token },
 	{ "auth", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_auth },
 	{ "tls", CHOICE, H(tls), 0, 0, "required", "required opportunistic none", NULL },
 	{ "tls_trust_file", PATH, H(tls_trust_file), 0, 0, NULL, NULL, NULL },
+	{ "tls_pin", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_pins },
+	{ "tls_min_version", CHOICE, H(tls_min_version), 0, 0, "1.2", "1.2 1.3", NULL },
+	{ "tls_cert_file", PATH, H(tls_cert_file), 0, 0, NULL, NULL, NULL },
+	{ "tls_key_file", PATH, H(tls_key_file), 0, 0, NULL, NULL, NULL },
 	{ "from", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_from },
 	{ "rewrite_from", BOOL, H(rewrite_from), 0, 0, "no", NULL, NULL },
 	{ "insecure_auth", BOOL, H(insecure_auth), 0, 0, "no", NULL, NULL },
@@ -422,6 +427,7 @@ settings_free(struct settings *s)
 		free(h->uri);
 		free(h->host);
 		free(h->password);
+		free(h->token);
 		free(h->auth);
 		free(h->from);
 	}

@@ -14,8 +14,12 @@
 #include "base/buf.h"
 
 enum settings_tls { TLS_REQUIRED, TLS_OPPORTUNISTIC, TLS_NONE };
+enum settings_tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
 enum settings_refused { REFUSED_HOLD, REFUSED_BOUNCE };
 enum settings_visibility { VISIBILITY_ALL, VISIBILITY_OWN };
+
+#define SETTINGS_PINS_MAX 8
+#define SETTINGS_PIN_SIZE 32 /* octets of a SHA-256 */
 
 /* One smarthost block.  Strings are owned by the struct; NULL if not set.
  * Durations are in microseconds. */
@@ -26,9 +30,15 @@ struct settings_smarthost {
 	uint64_t port;
 	bool implicit_tls; /* smtps:// */
 	char *user;
-	char *password; /* "file:PATH" or "credential:NAME" */
+	char *password; /* "file:PATH", "credential:NAME" or "command:PROGRAM ARGUMENTS" */
+	char *token;    /* as above; not with a password */
 	char *auth;     /* mechanisms in order of preference, separated by blanks */
 	char *tls_trust_file;
+	uint8_t tls_pins[SETTINGS_PINS_MAX][SETTINGS_PIN_SIZE];
+	size_t tls_pin_count;
+	int tls_min_version; /* enum settings_tls_version */
+	char *tls_cert_file; /* of our own */
+	char *tls_key_file;
 	char *from; /* envelope sender, and From with rewrite_from: an address */
 	bool rewrite_from;
 	int tls;               /* enum settings_tls */

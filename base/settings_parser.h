@@ -47,11 +47,15 @@ void settings_set_provider(struct parser *p);
 const char *settings_provider_uri(struct parser *p, const char *name);
 void settings_apply_provider(struct parser *p);
 
-/* settings_smarthost.c: the value of a smarthost line, two settings of its block, and
+/* settings_smarthost.c: the value of a smarthost line, some settings of its block, and
  * what only the whole block shows. */
 void settings_set_smarthost(struct parser *p, struct settings_smarthost *h);
 void settings_set_password(struct parser *p);
+void settings_set_token(struct parser *p);
 void settings_set_auth(struct parser *p);
 void settings_check_smarthost(struct parser *p);
+
+/* settings_pin.c */
+void settings_set_pins(struct parser *p);
 
 #endif

@@ -10,49 +10,96 @@
 #include "base/number.h"
 #include "base/settings_parser.h"
 
-void
-settings_set_password(struct parser *p)
+/* Where a secret is. */
+static void
+set_source(struct parser *p, char **place)
 {
 	const char *value = p->line.value;
+	bool named = strncmp(value, "credential:", 11) == 0 && value[11] != '\0' &&
+		     settings_is_name(value + 11);
 
 	if (strlen(value) >= PATH_MAX)
 		settings_fail(p, "is too long");
-	else if (strncmp(value, "file:/", 6) != 0 &&
-		 (strncmp(value, "credential:", 11) != 0 || value[11] == '\0' ||
-		     !settings_is_name(value + 11)))
-		settings_fail(p,
-		    "must be file:/PATH or credential:NAME, so that the secret itself stands "
-		    "in a file of its own");
+	else if (strncmp(value, "file:/", 6) != 0 && strncmp(value, "command:/", 9) != 0 && !named)
+		settings_fail(p, "must be file:/PATH, credential:NAME or command:/PROGRAM "
+				 "ARGUMENTS, so that the "
+				 "secret itself does not stand in this file");
 	else
-		settings_set_string(p, &p->smarthost->password, value);
+		settings_set_string(p, place, value);
 }
 
-/* What relayd-session can do, so that a name it does not know is found here. */
+void
+settings_set_password(struct parser *p)
+{
+	set_source(p, &p->smarthost->password);
+}
+
+void
+settings_set_token(struct parser *p)
+{
+	set_source(p, &p->smarthost->token);
+}
+
+enum credential { PASSWORD, TOKEN, CERTIFICATE };
+
+/* What relayd-session can do, so that a name it does not know is found here; and what each needs.
+ */
+static const struct {
+	const char *name;
+	enum credential credential;
+} mechanisms[] = {
+	{ "EXTERNAL", CERTIFICATE },
+	{ "SCRAM-SHA-256-PLUS", PASSWORD },
+	{ "SCRAM-SHA-256", PASSWORD },
+	{ "SCRAM-SHA-1-PLUS", PASSWORD },
+	{ "SCRAM-SHA-1", PASSWORD },
+	{ "OAUTHBEARER", TOKEN },
+	{ "XOAUTH2", TOKEN },
+	{ "PLAIN", PASSWORD },
+	{ "LOGIN", PASSWORD },
+	{ "CRAM-MD5", PASSWORD },
+	{ "DIGEST-MD5", PASSWORD },
+};
+#define MECHANISMS (sizeof(mechanisms) / sizeof(mechanisms[0]))
+
+/* The place in the table of the first word of *list, MECHANISMS if it has none; *list moves
+ * behind it. */
+static size_t
+mechanism_take(const char **list)
+{
+	const char *word = *list;
+	size_t n = strcspn(word, " \t"), i = 0;
+
+	while (i < MECHANISMS &&
+	       (strlen(mechanisms[i].name) != n || strncasecmp(word, mechanisms[i].name, n) != 0))
+		i++;
+	*list = word + n + strspn(word + n, " \t");
+	return i;
+}
+
 void
 settings_set_auth(struct parser *p)
 {
-	static const char *const known[] = { "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN" };
-	const char *word = p->line.value;
-	size_t count = 0;
+	const char *list = p->line.value;
+	unsigned seen = 0;
 
-	while (*word != '\0') {
-		size_t n = strcspn(word, " \t"), i = 0;
+	if (*list == '\0') {
+		settings_fail(p, "a value is missing");
+		return;
+	}
+	while (*list != '\0') {
+		size_t i = mechanism_take(&list);
 
-		while (i < 4 && (strlen(known[i]) != n || strncasecmp(word, known[i], n) != 0))
-			i++;
-		if (i == 4 || ++count > 4) {
+		if (i == MECHANISMS || (seen >> i & 1) != 0) {
 			settings_fail(p,
-			    "must name mechanisms out of SCRAM-SHA-256, SCRAM-SHA-1, PLAIN and "
-			    "LOGIN, the preferred one first");
+			    "must name mechanisms, each once, the preferred one first, out of: "
+			    "EXTERNAL SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS "
+			    "SCRAM-SHA-1 OAUTHBEARER XOAUTH2 PLAIN LOGIN CRAM-MD5 DIGEST-MD5");
 			return;
 		}
-		word += n;
-		word += strspn(word, " \t");
+		seen |= 1U << i;
 	}
-	if (count == 0)
-		settings_fail(p, "a value is missing");
-	else
-		settings_set_string(p, &p->smarthost->auth, p->line.value);
+	settings_set_string(p, &p->smarthost->auth, p->line.value);
 }
 
 static bool
@@ -129,24 +176,70 @@ settings_set_smarthost(struct parser *p, struct settings_smarthost *h)
 	settings_set_string(p, &h->host, host);
 }
 
+/* Does `auth` name something that we have a credential for? */
+static bool
+is_auth_possible(const struct settings_smarthost *h)
+{
+	const bool have[] = {
+		[PASSWORD] = h->password != NULL,
+		[TOKEN] = h->token != NULL,
+		[CERTIFICATE] = h->tls_cert_file != NULL,
+	};
+	const char *list = h->auth;
+
+	while (list != NULL && *list != '\0') {
+		size_t i = mechanism_take(&list);
+
+		if (have[mechanisms[i].credential])
+			return true;
+	}
+	return list == NULL;
+}
+
+static const char *
+login_error(const struct settings_smarthost *h)
+{
+	bool certificate = h->tls_cert_file != NULL;
+	bool secret = h->password != NULL || h->token != NULL;
+
+	if (certificate != (h->tls_key_file != NULL))
+		return "tls_cert_file and tls_key_file belong together; one of them is missing";
+	if (certificate && h->tls == TLS_NONE)
+		return "a client certificate needs TLS; remove \"tls none\" or tls_cert_file";
+	if (h->password != NULL && h->token != NULL)
+		return "password and token are two ways to log in; remove one of them";
+	if (h->user == NULL ? secret : !secret && !certificate)
+		return "user and password, or user and token, belong together; one of them is "
+		       "missing";
+	if (!is_auth_possible(h))
+		return "auth names no mechanism for which there is a password, a token or, for "
+		       "EXTERNAL, tls_cert_file";
+	if (secret && !h->implicit_tls && h->tls != TLS_REQUIRED && !h->insecure_auth)
+		return "a password or token without required TLS could be read on the way; set "
+		       "\"insecure_auth yes\" if that is meant";
+	return NULL;
+}
+
 /* What only the whole block shows. */
 void
 settings_check_smarthost(struct parser *p)
 {
 	struct settings_smarthost *h = p->smarthost;
+	const char *error;
 
 	if (h == NULL)
 		return;
 	p->line = (struct conf_line){ .number = h->line, .name = (char *)(uintptr_t) "smarthost" };
 	settings_apply_provider(p);
-	if ((h->user == NULL) != (h->password == NULL))
-		settings_fail(p, "user and password belong together; one of them is missing");
-	else if (h->user != NULL && !h->implicit_tls && h->tls != TLS_REQUIRED && !h->insecure_auth)
-		settings_fail(p, "a password without required TLS could be read on the way; set "
-				 "\"insecure_auth yes\" if that is meant");
+	error = login_error(h);
+	if (error != NULL)
+		settings_fail(p, error);
 	else if (h->rewrite_from && h->from == NULL)
 		settings_fail(p, "rewrite_from needs the address that takes the place of From; "
 				 "set from");
+	else if (h->tls_pin_count > 0 && h->tls != TLS_REQUIRED)
+		settings_fail(p, "tls_pin means nothing unless TLS is required; remove \"tls\" or "
+				 "tls_pin");
 	else if (h->implicit_tls && h->tls != TLS_REQUIRED)
 		settings_fail(p, "smtps:// is TLS from the first byte; \"tls\" other than required "
 				 "contradicts it");

@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/settings.h"
 #include "spool/envelope.h"
 #include "spool/name.h"
 
@@ -43,9 +44,15 @@ struct ipc_settings {
 	char hostname[256];
 	char host[256];
 	char user[512];
-	char password[PATH_MAX + 16];
+	char password[PATH_MAX + 16]; /* where it is, as in the settings; so is the token */
+	char token[PATH_MAX + 16];
 	char auth[512];
 	char trust_file[PATH_MAX];
+	uint32_t min_version; /* enum settings_tls_version */
+	uint32_t pin_count;
+	uint8_t pins[SETTINGS_PINS_MAX][SETTINGS_PIN_SIZE];
+	char cert_file[PATH_MAX]; /* of our own, and its key */
+	char key_file[PATH_MAX];
 	char from[512]; /* an address */
 };
 

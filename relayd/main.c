@@ -24,6 +24,7 @@
 #include "relayd/privilege.h"
 #include "relayd/receivers.h"
 #include "relayd/relayd.h"
+#include "relayd/secrets.h"
 
 #define EVENTS_A_TURN 64
 #define STOP_PATIENCE ((int64_t)(4 * USEC_PER_SEC)) /* of the 5 s that a stop may take */
@@ -124,6 +125,7 @@ reload(struct relayd *r)
 	r->settings.spool_directory = r->settings.runtime_directory = r->settings.user = NULL;
 	/* sessions keep nothing of the old ones */
 	sessions_stop(r);
+	secrets_unwatch(r);
 	free(r->smarthosts);
 	settings_free(&r->settings);
 	r->settings = next;
@@ -365,6 +367,7 @@ main(int argc, char **argv)
 		.epoll = -1,
 		.inotify.fd = -1,
 		.control.fd = -1,
+		.secrets.fd = -1,
 		.spool = { .dir = -1, .queue = -1 } };
 	const char *path = SYSCONFDIR "/postbag/postbag.conf";
 	bool only_check = false;

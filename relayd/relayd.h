@@ -45,6 +45,15 @@ struct child {
 	uid_t uid; /* whom it serves */
 };
 
+/* Which file it is, and since when. */
+struct secret_stamp {
+	dev_t device;
+	ino_t inode; /* 0: there is none */
+	int64_t seconds, nanoseconds;
+};
+
+#define SMARTHOST_SECRETS 3
+
 /* A smarthost's health. */
 struct smarthost {
 	const struct settings_smarthost *settings;
@@ -58,6 +67,7 @@ struct smarthost {
 	char problem[600];      /* of the last failure, "" if the last session was well */
 	unsigned first_address; /* addresses to pass over: they failed after connect */
 	unsigned sessions, connecting;
+	struct secret_stamp secrets[SMARTHOST_SECRETS]; /* when the last session began */
 };
 
 struct relayd {
@@ -82,6 +92,7 @@ struct relayd {
 	int epoll;
 	struct watch *dead;
 	struct watch inotify, timer, signals, control;
+	struct watch secrets;   /* while a refused credential pauses a smarthost */
 	struct client *clients; /* of the control socket, the newest first */
 	size_t client_count;
 	struct choice *choices; /* selections that children are at */

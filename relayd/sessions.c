@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "relayd/environment.h"
+#include "relayd/secrets.h"
 
 #define EARLY_END ((int64_t)USEC_PER_SEC) /* a connection that closes so soon is of no use */
 
@@ -38,17 +39,23 @@ settings_fill(struct ipc_settings *s, const struct relayd *r, const struct smart
 		.port = (uint32_t)from->port,
 		.implicit_tls = from->implicit_tls,
 		.tls = (uint32_t)from->tls,
+		.min_version = (uint32_t)from->tls_min_version,
+		.pin_count = (uint32_t)from->tls_pin_count,
 		.insecure_auth = from->insecure_auth,
 		.rewrite_from = from->rewrite_from,
 		.first_address = h->first_address,
 		.connect_timeout = from->connect_timeout,
 		.command_timeout = from->command_timeout };
+	memcpy(s->pins, from->tls_pins, sizeof(s->pins));
 	field_set(s->hostname, sizeof(s->hostname), r->hostname);
 	field_set(s->host, sizeof(s->host), from->host);
 	field_set(s->user, sizeof(s->user), from->user);
 	field_set(s->password, sizeof(s->password), from->password);
+	field_set(s->token, sizeof(s->token), from->token);
 	field_set(s->auth, sizeof(s->auth), from->auth);
 	field_set(s->trust_file, sizeof(s->trust_file), from->tls_trust_file);
+	field_set(s->cert_file, sizeof(s->cert_file), from->tls_cert_file);
+	field_set(s->key_file, sizeof(s->key_file), from->tls_key_file);
 	field_set(s->from, sizeof(s->from), from->from);
 }
 
@@ -108,6 +115,7 @@ session_start(struct relayd *r, struct smarthost *h)
 		return;
 	}
 	s = session_new(r, h, pair[0]);
+	secrets_note(h);
 	pid = s == NULL ? -1 : fork();
 	if (pid == 0)
 		session_exec(r, pair[1]);

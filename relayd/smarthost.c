@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "relayd/backoff.h"
 #include "relayd/relayd.h"
+#include "relayd/secrets.h"
 
 #define ADDRESS_STEPS 64
 #define LIMIT_TIME ((int64_t)(10 * USEC_PER_MIN))
@@ -48,17 +49,22 @@ smarthosts_make(const struct settings *s)
 	return all;
 }
 
-void
-smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault, const char *problem)
+/* The first failure with a token that a command makes may only mean that it had expired: the
+ * next session runs the command again. */
+static bool
+has_new_token(const struct smarthost *h)
 {
-	const struct settings *s = &r->settings;
-	uint64_t first = pauses[fault].first, max = pauses[fault].max, pause;
-	char shown[sizeof(h->problem)], length[DURATION_SIZE], quoted[LOG_VALUE_SIZE];
-	int64_t now = clock_boot();
+	const char *token = h->settings->token;
 
-	/* what cuts several sessions is one failure */
-	if (h->paused_until > now && fault <= h->fault)
-		return;
+	return h->fault == FAULT_CREDENTIAL && token != NULL && strncmp(token, "command:", 8) == 0;
+}
+
+/* How long h pauses after the failure that it has counted. */
+static uint64_t
+pause_length(const struct settings *s, const struct smarthost *h)
+{
+	uint64_t first = pauses[h->fault].first, max = pauses[h->fault].max;
+
 	if (first == 0) {
 		first = s->reconnect_first;
 		max = s->reconnect_max;
@@ -66,19 +72,41 @@ smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault, cons
 		max = max < s->reconnect_max ? max : s->reconnect_max;
 		first = first < max ? first : max;
 	}
+	return backoff_jitter(
+	    backoff_pause(first, max, h->failures - has_new_token(h)), backoff_random());
+}
+
+void
+smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault, const char *problem)
+{
+	char shown[sizeof(h->problem)], length[DURATION_SIZE], quoted[LOG_VALUE_SIZE];
+	int64_t now = clock_boot();
+	uint64_t pause;
+
+	/* what cuts several sessions is one failure */
+	if (h->paused_until > now && fault <= h->fault)
+		return;
 	if (fault != h->fault)
 		h->failures = 0;
 	h->failures++;
 	h->failed_at = now;
 	h->fault = fault;
 	h->first_address = (h->first_address + 1) % ADDRESS_STEPS;
-	pause = backoff_jitter(backoff_pause(first, max, h->failures), backoff_random());
-	h->paused_until = now + (int64_t)pause;
 	text_copy_printable(shown, sizeof(shown), problem, strlen(problem));
+	if (has_new_token(h) && h->failures == 1) {
+		log_warn("smarthost=%s runs its token command again: reason=%s", h->name,
+		    log_quote(shown, quoted));
+		h->paused_until = 0;
+		return;
+	}
+	pause = pause_length(&r->settings, h);
+	h->paused_until = now + (int64_t)pause;
 	if (strcmp(shown, h->problem) != 0)
 		log_warn("smarthost=%s paused=%s reason=%s", h->name,
 		    duration_format(pause, length), log_quote(shown, quoted));
 	memcpy(h->problem, shown, sizeof(shown));
+	if (fault == FAULT_CREDENTIAL && secrets_watch(r, h))
+		h->paused_until = 0;
 }
 
 void

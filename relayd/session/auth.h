@@ -9,15 +9,16 @@
 
 #include "base/buf.h"
 #include "relayd/session/capabilities.h"
+#include "relayd/session/mechanism.h"
 #include "relayd/session/reply.h"
 #include "relayd/session/stream.h"
 
 struct auth {
 	Gsasl *library;
 	const char *user;
-	const struct buf *secret;
-	const char *wanted; /* the mechanisms that `auth` names, or "" for our ranking */
-	bool in_clear;      /* PLAIN and LOGIN are allowed without TLS */
+	const char *host;         /* the smarthost's name, for DIGEST-MD5 */
+	const struct buf *secret; /* a password or a token */
+	struct mechanism_means means;
 };
 
 enum auth_result {
@@ -25,6 +26,7 @@ enum auth_result {
 	AUTH_REJECTED,  /* the server does not take the credential; reply says why */
 	AUTH_TEMPORARY, /* it cannot tell now; reply says why */
 	AUTH_NONE,      /* no mechanism that both sides have; problem says which */
+	AUTH_UNBOUND,   /* a -PLUS mechanism, and TLS has no channel binding */
 	AUTH_BROKEN,    /* the connection, or the server's proof: the stream says why */
 };
 
@@ -33,11 +35,9 @@ int auth_init(struct auth *a);
 void auth_fini(struct auth *a);
 
 /* Picks one mechanism and runs it; *mechanism is its name.  After a rejection no
- * other one is tried with the same secret. */
+ * other one is tried with the same secret, but for a -PLUS mechanism with another SCRAM behind
+ * it in the setting auth: that one is tried, and a line in the log says so. */
 enum auth_result auth_run(struct auth *a, struct stream *s, const struct capabilities *c,
     struct reply *r, const char **mechanism);
-
-/* The mechanism that would be used: a constant, or NULL.  Pure. */
-const char *auth_choose(const struct capabilities *c, const char *wanted, bool tls, bool in_clear);
 
 #endif

@@ -129,16 +129,50 @@ starttls(struct conversation *c)
 }
 
 static int
+rejected(struct conversation *c, const char *mechanism)
+{
+	if (strstr(mechanism, "-PLUS") != NULL)
+		return conversation_refused(c, FAULT_CREDENTIAL,
+		    "the smarthost rejects user and password, or has no working channel binding "
+		    "(see auth)");
+	if (c->auth.means.token)
+		return conversation_refused(
+		    c, FAULT_CREDENTIAL, "the smarthost rejects user and token");
+	return conversation_refused(c, FAULT_CREDENTIAL,
+	    strcmp(mechanism, "EXTERNAL") == 0 ? "the smarthost rejects the client certificate"
+					       : "the smarthost rejects user and password");
+}
+
+/* Without user and `auth` a client certificate is enough by itself, unless the smarthost wants it
+ * named in AUTH. */
+static bool
+wants_login(const struct conversation *c)
+{
+	const struct mechanism_means *means = &c->auth.means;
+
+	return c->settings->user[0] != '\0' || *means->wanted != '\0' ||
+	       (means->certificate && c->secured &&
+		   capabilities_have_mechanism(&c->can, "EXTERNAL"));
+}
+
+static int
 authenticate(struct conversation *c, const char **mechanism)
 {
 	enum ipc_fault fault;
+	const struct mechanism_means *means = &c->auth.means;
+	const char *wanted = means->wanted;
 
 	switch (auth_run(&c->auth, &c->stream, &c->can, &c->reply, mechanism)) {
 	case AUTH_OK:
 		return 0;
 	case AUTH_REJECTED:
-		return conversation_refused(
-		    c, FAULT_CREDENTIAL, "the smarthost rejects user and password");
+		return rejected(c, *mechanism);
+	case AUTH_UNBOUND:
+		return misconfigured(c, FAULT_CREDENTIAL,
+		    "%s: TLS to the smarthost has no channel binding; name mechanisms without "
+		    "-PLUS "
+		    "in the setting auth to do without",
+		    *mechanism);
 	case AUTH_TEMPORARY:
 		fault = meaning_fault(reply_meaning(PHASE_AUTH, &c->reply));
 		return conversation_refused(c, fault,
@@ -146,9 +180,12 @@ authenticate(struct conversation *c, const char **mechanism)
 					      : "AUTH");
 	case AUTH_NONE:
 		return misconfigured(c, FAULT_CREDENTIAL,
-		    "no mechanism for user and password: the smarthost offers (%s)%s%s%s",
-		    c->can.auth, *c->auth.wanted == '\0' ? "" : ", the setting auth allows (",
-		    c->auth.wanted, *c->auth.wanted == '\0' ? "" : ")");
+		    "no mechanism for %s: the smarthost offers (%s)%s%s%s",
+		    means->password ? "user and password"
+		    : means->token  ? "user and token"
+				    : "the client certificate",
+		    c->can.auth, *wanted == '\0' ? "" : ", the setting auth allows (", wanted,
+		    *wanted == '\0' ? "" : ")");
 	case AUTH_BROKEN:
 		break;
 	}
@@ -160,7 +197,6 @@ conversation_open(struct conversation *c, char *ready, size_t size)
 {
 	const struct ipc_settings *s = c->settings;
 	const char *mechanism = NULL;
-	bool login = s->user[0] != '\0';
 	char peer[CONNECT_PEER_SIZE];
 
 	stream_timeout(&c->stream, s->command_timeout);
@@ -174,10 +210,10 @@ conversation_open(struct conversation *c, char *ready, size_t size)
 		(s->tls == TLS_OPPORTUNISTIC && (c->can.set & CAN_STARTTLS) != 0)) &&
 	    starttls(c) < 0)
 		return -1;
-	if (login && !c->secured && !s->insecure_auth)
+	if ((c->auth.means.password || c->auth.means.token) && !c->secured && !s->insecure_auth)
 		return misconfigured(c, FAULT_CONNECTION,
 		    "the password would be readable on the way; see insecure_auth");
-	if (login && authenticate(c, &mechanism) < 0)
+	if (wants_login(c) && authenticate(c, &mechanism) < 0)
 		return -1;
 	snprintf(ready, size, "%s, %s, %s%s", connect_peer_name(c->stream.fd, peer),
 	    c->secured ? tls_version_name(&c->stream) : "in the clear",

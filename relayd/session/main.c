@@ -91,8 +91,15 @@ settings_receive(struct ipc_settings *settings)
 		       ipc_is_string(settings->hostname, sizeof(settings->hostname)) &&
 		       ipc_is_string(settings->user, sizeof(settings->user)) &&
 		       ipc_is_string(settings->password, sizeof(settings->password)) &&
+		       ipc_is_string(settings->token, sizeof(settings->token)) &&
+		       (settings->password[0] == '\0' || settings->token[0] == '\0') &&
 		       ipc_is_string(settings->auth, sizeof(settings->auth)) &&
 		       ipc_is_string(settings->trust_file, sizeof(settings->trust_file)) &&
+		       ipc_is_string(settings->cert_file, sizeof(settings->cert_file)) &&
+		       ipc_is_string(settings->key_file, sizeof(settings->key_file)) &&
+		       settings->pin_count <= SETTINGS_PINS_MAX &&
+		       settings->min_version <= TLS_VERSION_1_3 &&
+		       (settings->cert_file[0] != '\0') == (settings->key_file[0] != '\0') &&
 		       ipc_is_string(settings->from, sizeof(settings->from)) &&
 		       (!settings->rewrite_from || settings->from[0] != '\0')
 		   ? 0
@@ -122,33 +129,56 @@ from_settle(struct session *s)
 	return fault(s, FAULT_CONNECTION);
 }
 
-/* Everything that needs a file: secret, trust store, libraries. */
+/* The password or token, and what libgsasl needs to use it. */
+static int
+login_prepare(struct session *s)
+{
+	struct conversation *c = &s->conversation;
+	const struct ipc_settings *settings = &s->settings;
+	bool password = settings->password[0] != '\0', token = settings->token[0] != '\0';
+	bool certificate = settings->cert_file[0] != '\0';
+
+	c->auth = (struct auth){ .user = settings->user,
+		.host = c->host,
+		.secret = &s->secret,
+		.means = { .wanted = settings->auth,
+		    .in_clear = settings->insecure_auth,
+		    .password = password,
+		    .token = token,
+		    .certificate = certificate } };
+	if ((password || token) && secret_read(token ? SECRET_TOKEN : SECRET_PASSWORD,
+				       token ? settings->token : settings->password, &s->secret,
+				       c->problem, sizeof(c->problem)) < 0)
+		return fault(s, FAULT_CREDENTIAL);
+	if ((password || token || certificate) && auth_init(&c->auth) < 0) {
+		snprintf(c->problem, sizeof(c->problem), "cannot set up libgsasl");
+		return fault(s, FAULT_CONNECTION);
+	}
+	return 0;
+}
+
+/* Everything that needs a file: secret, trust store, certificate, libraries. */
 static int
 files_read(struct session *s)
 {
 	struct conversation *c = &s->conversation;
 	const struct ipc_settings *settings = &s->settings;
-	bool verify = settings->tls == TLS_REQUIRED;
+	const struct tls_wishes wishes = { .verify = settings->tls == TLS_REQUIRED,
+		.only_1_3 = settings->min_version == TLS_VERSION_1_3,
+		.pins = settings->pins,
+		.pin_count = settings->pin_count,
+		.trust_file = settings->trust_file,
+		.cert_file = settings->cert_file,
+		.key_file = settings->key_file };
 
 	if (connect_ascii_host(settings->host, c->host, sizeof(c->host)) < 0) {
 		snprintf(c->problem, sizeof(c->problem), "%s", c->host);
 		return fault(s, FAULT_CONNECTION);
 	}
-	if (from_settle(s) < 0)
+	if (from_settle(s) < 0 || login_prepare(s) < 0)
 		return -1;
-	if (settings->user[0] != '\0' &&
-	    secret_read(settings->password, &s->secret, c->problem, sizeof(c->problem)) < 0)
-		return fault(s, FAULT_CREDENTIAL);
-	if (settings->tls != TLS_NONE && tls_init(&c->tls, settings->trust_file, verify) < 0) {
+	if (settings->tls != TLS_NONE && tls_init(&c->tls, &wishes) < 0) {
 		snprintf(c->problem, sizeof(c->problem), "%s", c->tls.problem);
-		return fault(s, FAULT_CONNECTION);
-	}
-	c->auth = (struct auth){ .user = settings->user,
-		.secret = &s->secret,
-		.wanted = settings->auth,
-		.in_clear = settings->insecure_auth };
-	if (settings->user[0] != '\0' && auth_init(&c->auth) < 0) {
-		snprintf(c->problem, sizeof(c->problem), "cannot set up libgsasl");
 		return fault(s, FAULT_CONNECTION);
 	}
 	return 0;

@@ -117,6 +117,10 @@ tls_fail(struct stream *s, int error)
 		return stream_fail(s, STREAM_CLOSED, "the smarthost closed the connection");
 	if (error == GNUTLS_E_PUSH_ERROR || error == GNUTLS_E_PULL_ERROR)
 		return stream_fail(s, STREAM_CLOSED, "the connection broke: %s", strerror(errno));
+	/* with TLS 1.3 the handshake is over before the smarthost looks at our certificate */
+	if (error == GNUTLS_E_FATAL_ALERT_RECEIVED)
+		return stream_fail(s, STREAM_CLOSED, "TLS: the smarthost says: %s",
+		    gnutls_alert_get_name(gnutls_alert_get(s->tls)));
 	return stream_fail(s, STREAM_CLOSED, "TLS: %s", gnutls_strerror(error));
 }
 

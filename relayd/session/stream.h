@@ -36,7 +36,7 @@ struct stream {
 	enum stream_error error;
 	bool stopping;     /* relayd wants an end, or is gone */
 	bool last_reply;   /* that end waits (shortly) for the reply that is due */
-	char problem[320]; /* in words */
+	char problem[500]; /* in words */
 };
 
 /* All that return int: 0, or -1 with error and problem set, after which only

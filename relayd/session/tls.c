@@ -16,9 +16,12 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "relayd/session/secret.h"
 
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.3:%PROFILE_MEDIUM"
+#define PRIORITY_1_3 "NORMAL:-VERS-ALL:+VERS-TLS1.3:%PROFILE_MEDIUM"
 #define TRUST_OCTETS_MAX (16 << 20)
+#define CERTIFICATE_OCTETS_MAX (1 << 20)
 #define HANDSHAKE_OCTETS_MAX (128 << 10)
 
 static int
@@ -57,21 +60,61 @@ trust_file_load(struct tls *t, const char *path)
 	return n > 0 ? 0 : -1;
 }
 
+/* The key is a secret as the password is, and so are the rules for its file. */
+static int
+certificate_load(struct tls *t, const struct tls_wishes *wishes)
+{
+	struct buf pem = BUF_INIT(CERTIFICATE_OCTETS_MAX), key = BUF_INIT(0);
+	gnutls_datum_t c, k;
+	int fd, r = -1;
+
+	fd = file_open_regular(AT_FDCWD, wishes->cert_file, 0);
+	if (fd < 0 || file_read_all(fd, &pem) < 0) {
+		init_fail(t, "cannot read tls_cert_file",
+		    errno == EINVAL ? "it is not a regular file" : strerror(errno));
+		goto out;
+	}
+	if (secret_read_key(wishes->key_file, &key, t->problem, sizeof(t->problem)) < 0)
+		goto out;
+	c = (gnutls_datum_t){ .data = (unsigned char *)pem.data, .size = (unsigned)pem.len };
+	k = (gnutls_datum_t){ .data = (unsigned char *)key.data, .size = (unsigned)key.len };
+	r = gnutls_certificate_set_x509_key_mem(t->credentials, &c, &k, GNUTLS_X509_FMT_PEM);
+	if (r < 0)
+		init_fail(t, "tls_cert_file and tls_key_file",
+		    r == GNUTLS_E_CERTIFICATE_KEY_MISMATCH
+			? "the key is not that of the certificate"
+			: gnutls_strerror(r));
+	t->certificate = r >= 0;
+out:
+	if (fd >= 0)
+		close(fd);
+	buf_free(&pem);
+	buf_free(&key);
+	return r < 0 ? -1 : 0;
+}
+
 int
-tls_init(struct tls *t, const char *trust_file, bool verify)
+tls_init(struct tls *t, const struct tls_wishes *wishes)
 {
 	int r;
 
-	*t = (struct tls){ .verify = verify };
+	*t = (struct tls){ .verify = wishes->verify,
+		.only_1_3 = wishes->only_1_3,
+		.rules = { .chain = wishes->pin_count == 0 || *wishes->trust_file != '\0',
+		    .pins = wishes->pins,
+		    .pin_count = wishes->pin_count } };
 	r = gnutls_certificate_allocate_credentials(&t->credentials);
 	if (r == 0)
-		r = gnutls_priority_init(&t->priority, PRIORITY, NULL);
+		r = gnutls_priority_init(
+		    &t->priority, wishes->only_1_3 ? PRIORITY_1_3 : PRIORITY, NULL);
 	if (r < 0)
 		return init_fail(t, "cannot set up TLS", gnutls_strerror(r));
-	if (!verify)
+	if (*wishes->cert_file != '\0' && certificate_load(t, wishes) < 0)
+		return -1;
+	if (!wishes->verify || !t->rules.chain)
 		return 0;
-	if (*trust_file != '\0')
-		return trust_file_load(t, trust_file);
+	if (*wishes->trust_file != '\0')
+		return trust_file_load(t, wishes->trust_file);
 	if (gnutls_certificate_set_x509_system_trust(t->credentials) <= 0)
 		return init_fail(t, "there are no trusted certificates on this host",
 		    "install ca-certificates, or set tls_trust_file");
@@ -88,65 +131,8 @@ tls_fini(struct tls *t)
 	*t = (struct tls){ .verify = false };
 }
 
-/* The names in the peer's certificate, for a person who wonders which are. */
-static void
-names_list(const struct stream *s, struct buf *b)
-{
-	const gnutls_datum_t *chain;
-	gnutls_x509_crt_t leaf;
-	unsigned count, critical;
-	char name[256];
-
-	chain = gnutls_certificate_get_peers(s->tls, &count);
-	if (chain == NULL || count == 0 || gnutls_x509_crt_init(&leaf) < 0)
-		return;
-	if (gnutls_x509_crt_import(leaf, &chain[0], GNUTLS_X509_FMT_DER) == 0) {
-		for (unsigned i = 0; i < 8; i++) {
-			size_t size = sizeof(name);
-
-			if (gnutls_x509_crt_get_subject_alt_name(leaf, i, name, &size, &critical) !=
-			    GNUTLS_SAN_DNSNAME)
-				continue;
-			buf_add_string(b, b->len == 0 ? " (it is for " : ", ");
-			text_add_printable(b, name, size);
-		}
-		if (b->len > 0)
-			buf_add_char(b, ')');
-	}
-	gnutls_x509_crt_deinit(leaf);
-}
-
 static int
-verify(struct tls *t, struct stream *s, const char *host)
-{
-	unsigned status = 0;
-	gnutls_datum_t text = { .data = NULL };
-	struct buf names = BUF_INIT(1000);
-	int r;
-
-	if (!t->verify)
-		return 0;
-	r = gnutls_certificate_verify_peers3(s->tls, host, &status);
-	if (r == 0 && status == 0)
-		return 0;
-	if (r < 0)
-		return stream_fail(s, STREAM_CLOSED, "the certificate of %s cannot be verified: %s",
-		    host, gnutls_strerror(r));
-	if (status & GNUTLS_CERT_UNEXPECTED_OWNER)
-		names_list(s, &names);
-	gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
-	stream_fail(s, STREAM_CLOSED, "the certificate of %s is not accepted: %s%s%s", host,
-	    text.data == NULL ? "" : (const char *)text.data, buf_string(&names),
-	    status & GNUTLS_CERT_SIGNER_NOT_FOUND
-		? "If it is signed by a CA of your own, name its file in tls_trust_file."
-		: "");
-	gnutls_free(text.data);
-	buf_free(&names);
-	return -1;
-}
-
-static int
-handshake(struct stream *s)
+handshake(const struct tls *t, struct stream *s)
 {
 	int r;
 
@@ -164,8 +150,9 @@ handshake(struct stream *s)
 		}
 	}
 	if (r == GNUTLS_E_FATAL_ALERT_RECEIVED)
-		return stream_fail(s, STREAM_CLOSED, "TLS handshake: the smarthost says: %s",
-		    gnutls_alert_get_name(gnutls_alert_get(s->tls)));
+		return stream_fail(s, STREAM_CLOSED, "TLS handshake: the smarthost says: %s%s",
+		    gnutls_alert_get_name(gnutls_alert_get(s->tls)),
+		    t->only_1_3 ? " (tls_min_version is 1.3)" : "");
 	return stream_fail(s, STREAM_CLOSED, "TLS handshake: %s%s", gnutls_strerror(r),
 	    r == GNUTLS_E_UNEXPECTED_PACKET_LENGTH || r == GNUTLS_E_UNEXPECTED_PACKET ||
 		    r == GNUTLS_E_UNSUPPORTED_VERSION_PACKET
@@ -184,7 +171,9 @@ is_address(const char *host)
 int
 tls_start(struct tls *t, struct stream *s, const char *host)
 {
-	int r = gnutls_init(&s->tls, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
+	/* sent even if the smarthost's list of CAs does not have its issuer: somebody has set it */
+	unsigned forced = t->certificate ? GNUTLS_FORCE_CLIENT_CERT : 0;
+	int r = gnutls_init(&s->tls, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | forced);
 
 	if (r == 0)
 		r = gnutls_priority_set(s->tls, t->priority);
@@ -197,9 +186,9 @@ tls_start(struct tls *t, struct stream *s, const char *host)
 	gnutls_handshake_set_max_packet_length(s->tls, HANDSHAKE_OCTETS_MAX);
 	gnutls_transport_set_int(s->tls, s->fd);
 	stream_timeout(s, s->timeout);
-	if (handshake(s) < 0)
+	if (handshake(t, s) < 0)
 		return -1;
-	return verify(t, s, host);
+	return t->verify ? certificate_verify(&t->rules, s, host) : 0;
 }
 
 const char *

@@ -34,13 +34,15 @@ def other_certs(workplace):
 def make_host(workplace):
     """make_host(server, scheme="smtp", ca=FILE, block={...}, extra="", **host_wide): a host that sends through server.
 
-    server may be a list of servers, tried in this order, or None.
+    server may be a list of servers, tried in this order, or None. With token=True the file of the password has a token.
     """
     hosts = []
 
-    def make(server=None, scheme="smtp", ca=None, block=None, extra="", **host_wide):
+    def make(server=None, scheme="smtp", ca=None, block=None, extra="", token=False, **host_wide):
         host = harness.Host(workplace)
         hosts.append(host)
+        if token:
+            block = {"password": None, "token": f"file:{host.password}", **(block or {})}
         smarthosts = server if isinstance(server, (list, tuple)) else [server] if server else []
         blocks = [host.smarthost_block(one, scheme, ca, **(block or {})) for one in smarthosts]
         host.configure(blocks, extra, **host_wide)
@@ -49,6 +51,19 @@ def make_host(workplace):
     yield make
     for host in hosts:
         host.close()
+
+
+@pytest.fixture
+def make_certified(make_host, certs):
+    """make_host() for a host with the CA's client certificate."""
+
+    def make(server, scheme="smtp", block=None, **settings):
+        host = make_host()
+        files = host.client_certificate(certs)
+        host.configure([host.smarthost_block(server, scheme, **{**files, **(block or {})})], **settings)
+        return host
+
+    return make
 
 
 @pytest.fixture

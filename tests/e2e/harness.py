@@ -208,6 +208,14 @@ class Host:
         self.password.chmod(0o600)
         give_away(self.password)
 
+    def client_certificate(self, certs):
+        """Settings for the client's certificate; the key becomes a file of ours."""
+        key = self.directory / "client.key"
+        shutil.copyfile(certs / "client.key", key)
+        key.chmod(0o400)
+        give_away(key)
+        return {"tls_cert_file": certs / "client.pem", "tls_key_file": key}
+
     # the commands
 
     def command(self, program, *args, input=b"", env=None, timeout=None):

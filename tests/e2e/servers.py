@@ -4,12 +4,16 @@ The recipes keep every message exactly as it was sent, so there is no prefix to 
 ...,from=SENDER,to=RECIPIENT.
 """
 
+import base64
+import hmac
+import json
 import os
 import pathlib
 import re
 import smtplib
 import ssl
 import subprocess
+import time
 
 import pytest
 
@@ -119,6 +123,20 @@ class Postfix(Server):
         if os.getuid() != 0:
             pytest.skip("Postfix needs root (for a mount namespace of its own)")
         super().__init__(workplace, certs)
+
+
+    @staticmethod
+    def token(user="alice", lifetime=3600):
+        """A bearer token that Dovecot takes: a JSON Web Token (RFC 7519), signed with HS256."""
+
+        def part(octets):
+            return base64.urlsafe_b64encode(octets).rstrip(b"=")
+
+        now = int(time.time())
+        claims = {"email": user, "sub": user, "iat": now - 60, "exp": now + lifetime}
+        signed = b".".join(part(json.dumps(one).encode()) for one in [{"alg": "HS256", "typ": "JWT"}, claims])
+        key = (RECIPES / "postfix" / "token_key").read_bytes()
+        return (signed + b"." + part(hmac.digest(key, signed, "sha256"))).decode()
 
 
 class Exim(Server):

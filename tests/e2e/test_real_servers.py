@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-MECHANISMS = ["PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256"]
+MECHANISMS = ["PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "CRAM-MD5", "DIGEST-MD5"]
 HEADER = [
     b"From: Alice <alice@example.test>",
     b"To: bob@example.test,\n\t\"Carol, C.\" <carol@example.test> (folded)",
@@ -94,7 +94,44 @@ def test_each_offered_mechanism_authenticates(server, scheme, mechanism, make_ho
     host.submit(PLAIN, "bob@example.test")
     [mail] = server.wait_messages(1)
     assert mail.endswith(b"\r\n\r\nhello\r\n")
+    host.wait_log(f"authenticated by {mechanism}")
     host.wait_empty()
+
+
+@pytest.mark.parametrize("mechanism", ["OAUTHBEARER", "XOAUTH2"])
+def test_a_token_logs_in(postfix, scheme, mechanism, make_host):
+    postfix.clear()
+    host = make_host(postfix, scheme, token=True, block={"auth": mechanism})
+    host.set_password(postfix.token())
+    host.start_relayd()
+    host.submit(PLAIN, "bob@example.test")
+    postfix.wait_messages(1)
+    host.wait_empty()
+    host.wait_log(f"authenticated by {mechanism}")
+
+
+@pytest.mark.parametrize("mechanism", ["OAUTHBEARER", "XOAUTH2"])
+def test_a_token_that_has_expired_bounces_nothing_and_heals(postfix, mechanism, make_host):
+    postfix.clear()
+    host = make_host(postfix, token=True, block={"auth": mechanism})
+    host.set_password(postfix.token(lifetime=-30))
+    host.start_relayd()
+    host.submit(PLAIN, "bob@example.test")
+    host.wait_mailq("rejects user and token: 535")
+    host.set_password(postfix.token())
+    postfix.wait_messages(1)
+    host.wait_empty()
+
+
+def test_a_client_certificate_logs_in_by_external(exim, scheme, make_certified):
+    """Not with Postfix 3.7: it does not tell Dovecot whose certificate it was."""
+    exim.clear()
+    host = make_certified(exim, scheme, block={"password": None})
+    host.start_relayd()
+    host.submit(PLAIN, "bob@example.test")
+    [mail] = exim.wait_messages(1)
+    host.wait_empty()
+    host.wait_log("authenticated by EXTERNAL")
 
 
 def test_the_best_offered_mechanism_is_chosen_without_setting(server, make_host):

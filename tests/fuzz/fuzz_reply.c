@@ -5,7 +5,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "base/text.h"
-#include "relayd/session/auth.h"
+#include "relayd/session/mechanism.h"
 #include "relayd/session/capabilities.h"
 #include "relayd/session/meaning.h"
 #include "relayd/session/reply.h"
@@ -49,7 +49,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1), *line = text, *end;
 	struct capabilities c;
-	const char *chosen;
+	struct mechanism_means means = { .wanted = "", .password = true };
+	const struct mechanism *chosen;
 
 	CHECK(text != NULL);
 	memcpy(text, data, size);
@@ -57,10 +58,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	capabilities_parse(&c, text);
 	CHECK(memchr(c.auth, '\0', sizeof(c.auth)) != NULL);
 	CHECK(c.size == 0 || (c.set & CAN_SIZE) != 0);
-	chosen = auth_choose(&c, "", false, false);
-	CHECK(chosen == NULL || strncmp(chosen, "SCRAM-", 6) == 0);
-	chosen = auth_choose(&c, "", true, false);
-	CHECK(chosen == NULL || capabilities_have_mechanism(&c, chosen));
+	chosen = mechanism_choose(&c, &means);
+	CHECK(chosen == NULL || (chosen->flags & MECHANISM_SCRAM) != 0);
+	means.tls = true;
+	chosen = mechanism_choose(&c, &means);
+	CHECK(chosen == NULL || capabilities_have_mechanism(&c, chosen->name));
 	while ((end = memchr(line, '\n', (size_t)(text + size - line))) != NULL) {
 		*end = '\0';
 		check_line(line, (size_t)(end - line));

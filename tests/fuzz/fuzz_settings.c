@@ -29,8 +29,14 @@ check_smarthost(const struct settings_smarthost *h, int whole)
 	CHECK(h->host != NULL && *h->host != '\0' && strlen(h->host) <= 255);
 	CHECK(strpbrk(h->host, " \t\r\n") == NULL);
 	CHECK(h->port >= 1 && h->port <= 65535);
-	CHECK((h->user == NULL) == (h->password == NULL));
-	CHECK(h->user == NULL || h->tls == TLS_REQUIRED || h->insecure_auth);
+	CHECK((h->password == NULL && h->token == NULL) || h->user != NULL);
+	CHECK(h->password == NULL || h->token == NULL);
+	CHECK(h->user == NULL || h->password != NULL || h->token != NULL ||
+	      h->tls_cert_file != NULL);
+	CHECK(h->tls_pin_count <= SETTINGS_PINS_MAX);
+	CHECK(h->tls_pin_count == 0 || h->tls == TLS_REQUIRED);
+	CHECK((h->tls_cert_file == NULL) == (h->tls_key_file == NULL));
+	CHECK((h->password == NULL && h->token == NULL) || h->tls == TLS_REQUIRED || h->insecure_auth);
 }
 
 int

@@ -2,7 +2,7 @@
 # exim.sh DIR PORT [MECHANISM...]: Exim in the foreground, on 127.0.0.1, until SIGTERM. As an ordinary user.
 #
 # PORT offers STARTTLS, PORT+1 speaks TLS from the first byte. MECHANISM is one of PLAIN LOGIN CRAM-MD5 EXTERNAL; default:
-# the first three. DIR is the server's own directory and is made if need be; CERTS names the directory with ca.pem,
+# all; EXTERNAL is offered only to a client with a certificate of the CA. DIR is the server's own directory and is made if need be; CERTS names the directory with ca.pem,
 # server.pem and server.key.
 #   DIR/mail/new    the mail: one file for each recipient, nothing added, the envelope in the name:
 #                   UNIQUE,from=SENDER,to=RECIPIENT ("/" becomes "_")
@@ -22,7 +22,7 @@ mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 port=$2
 shift 2
-mechanisms=${*:-PLAIN LOGIN CRAM-MD5}
+mechanisms=${*:-PLAIN LOGIN CRAM-MD5 EXTERNAL}
 
 uid=$(id -u)
 gid=$(id -g)

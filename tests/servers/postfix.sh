@@ -22,6 +22,10 @@ chmod 600 "$dir/etc/server.key"
 cp "$HERE"/postfix/* "$dir/etc/"
 sed -e "s/@PORT@/$2/" -e "s/@TLS_PORT@/$(($2 + 1))/" "$HERE/postfix/master.cf" >"$dir/etc/master.cf"
 
+# Dovecot looks for /default/ALGORITHM/KEY-ID, in base64.
+mkdir -p "$dir/keys/default/HS256"
+base64 <"$HERE/postfix/token_key" | tr -d '\n' >"$dir/keys/default/HS256/default"
+
 # Postfix dozes before it reads a file that changed within the last seconds, in every process anew.
 touch -d '1 minute ago' "$dir/etc/"*
 

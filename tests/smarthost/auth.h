@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <gnutls/gnutls.h>
 #include <gsasl.h>
 
 struct auth_config {
@@ -23,6 +24,7 @@ struct auth_exchange {
 	struct auth_config *config;
 	Gsasl_session *session;
 	const char *mechanism;
+	gnutls_session_t tls; /* NULL: none */
 	bool succeeded; /* but the client has yet to acknowledge the server's last word */
 	bool stepped;
 };
@@ -35,8 +37,9 @@ void auth_close(struct auth_config *config);
 /* The canonical, permanent name of an offered mechanism, or NULL. */
 const char *auth_find(const struct auth_config *config, const char *mechanism);
 
+/* tls is what channel binding and EXTERNAL look at. */
 bool auth_begin(struct auth_exchange *exchange, struct auth_config *config,
-    const char *mechanism);
+    const char *mechanism, gnutls_session_t tls);
 
 /*
  * One step: response is what the client sent, NULL when it has sent none yet.  On AUTH_MORE

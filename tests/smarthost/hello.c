@@ -282,7 +282,7 @@ hello_auth(struct session *session, char *arguments)
 		session_reply(session, 504, "5.5.4", "mechanism unknown");
 		return;
 	}
-	if (auth_begin(&exchange, &session->server->auth, mechanism))
+	if (auth_begin(&exchange, &session->server->auth, mechanism, session->stream.tls))
 		hold_exchange(session, &exchange, initial);
 	else
 		session_reply(session, 454, "4.7.0", "the mechanism does not start");

@@ -7,6 +7,10 @@
 #include "base/settings.h"
 
 #define SMARTHOST "smarthost smtp://mail.example.org\n"
+/* 32 octets with the values 0 to 31 */
+#define HEX62 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e"
+#define HEX64 HEX62 "1f"
+#define BASE64 "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 static char path[64];
 
@@ -232,9 +236,9 @@ each_error_names_file_line_and_setting(void **state)
 		{ SMARTHOST "user a\n", ":1: smarthost: user and password" },
 		{ SMARTHOST "password file:/x\n" SMARTHOST, ":1: smarthost: user and password" },
 		{ SMARTHOST "user a\npassword file:/x\ntls none\n",
-		    ":1: smarthost: a password without" },
+		    ":1: smarthost: a password or token without" },
 		{ SMARTHOST "user a\npassword file:/x\ntls opportunistic\n",
-		    ":1: smarthost: a password without" },
+		    ":1: smarthost: a password or token without" },
 		{ "smarthost smtps://a.x\ntls none\n", ":1: smarthost: smtps" },
 		{ "smarthost mail.example.org\n", ":1: smarthost: must be smtp://" },
 		{ "smarthost\n", ":1: smarthost: " },
@@ -261,7 +265,45 @@ each_error_names_file_line_and_setting(void **state)
 		{ SMARTHOST "auth FOO\n", ":2: auth: must name" },
 		{ SMARTHOST "auth\n", ":2: auth: a value is missing" },
 		{ SMARTHOST "auth PLAIN,LOGIN\n", ":2: auth: must name" },
-		{ SMARTHOST "auth CRAM-MD5\n", ":2: auth: must name" },
+		{ SMARTHOST "auth PLAIN PLAIN\n", ":2: auth: must name mechanisms, each once" },
+		{ SMARTHOST "user a\ntoken file:/x\nauth PLAIN\n",
+		    ":1: smarthost: auth names no mechanism" },
+		{ SMARTHOST "user a\ntoken file:/x\npassword file:/y\n",
+		    ":1: smarthost: password and token are two" },
+		{ SMARTHOST "token file:/x\n", ":1: smarthost: user and password, or user and" },
+		{ SMARTHOST "user a\ntoken file:/x\ntls none\n",
+		    ":1: smarthost: a password or token without" },
+		{ SMARTHOST "token secret\n", ":2: token: must be file:/PATH" },
+		{ SMARTHOST "token command:secret-tool\n", ":2: token: must be file:/PATH" },
+		{ SMARTHOST "password command:\n", ":2: password: must be file:/PATH" },
+		{ SMARTHOST "auth PLAIN\n", ":1: smarthost: auth names no mechanism" },
+		{ SMARTHOST "user a\npassword file:/x\nauth EXTERNAL\n",
+		    ":1: smarthost: auth names no mechanism" },
+		{ SMARTHOST "tls_cert_file /c\ntls_key_file /k\nuser a\nauth PLAIN\n",
+		    ":1: smarthost: auth names no mechanism" },
+		{ SMARTHOST "tls_pin\n", ":2: tls_pin: a value is missing" },
+		{ SMARTHOST "tls_pin " HEX64 "0\n", ":2: tls_pin: must be the SHA-256" },
+		{ SMARTHOST "tls_pin " HEX64 "00\n", ":2: tls_pin: must be the SHA-256" },
+		{ SMARTHOST "tls_pin " HEX64 ":\n", ":2: tls_pin: must be the SHA-256" },
+		{ SMARTHOST "tls_pin " HEX62 "\n", ":2: tls_pin: must be the SHA-256" },
+		{ SMARTHOST "tls_pin " HEX62 "0g\n", ":2: tls_pin: must be the SHA-256" },
+		{ SMARTHOST "tls_pin sha256//" HEX64 "\n", ":2: tls_pin: must be the SHA-256" },
+		{ SMARTHOST "tls_pin " BASE64 "=\n", ":2: tls_pin: must be the SHA-256" },
+		{ SMARTHOST "tls_pin AAAA\n", ":2: tls_pin: must be the SHA-256" },
+		{ SMARTHOST
+		    "tls_pin AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=\n", /* bits too many */
+		    ":2: tls_pin: must be the SHA-256" },
+		{ SMARTHOST "tls_pin " HEX64 " " HEX64 " " HEX64 " " HEX64 " " HEX64 " " HEX64
+			    " " HEX64 " " HEX64 " " HEX64 "\n",
+		    ":2: tls_pin: must not have more than 8" },
+		{ SMARTHOST "tls opportunistic\ntls_pin " HEX64 "\n",
+		    ":1: smarthost: tls_pin means nothing" },
+		{ SMARTHOST "tls_min_version 1.1\n", ":2: tls_min_version: \"1.1\" is none of" },
+		{ SMARTHOST "tls_cert_file /c\n", ":1: smarthost: tls_cert_file and tls_key_file" },
+		{ SMARTHOST "tls_key_file /k\n", ":1: smarthost: tls_cert_file and tls_key_file" },
+		{ SMARTHOST "tls_cert_file c\n", ":2: tls_cert_file: must be an absolute path" },
+		{ SMARTHOST "tls_cert_file /c\ntls_key_file /k\ntls none\n",
+		    ":1: smarthost: a client certificate needs TLS" },
 		{ "local_mail_to root\n", ":1: local_mail_to: must be an address" },
 		{ "local_mail_to a@x b@y\n", ":1: local_mail_to: must be an address" },
 		{ "local_mail_to <a@x>\n", ":1: local_mail_to: must be an address" },
@@ -447,6 +489,60 @@ errors_without_end_are_capped(void **state)
 	settings_free(&s);
 }
 
+static void
+settings_about_the_login_and_tls_are_taken(void **state)
+{
+	struct settings s;
+	const struct settings_smarthost *h;
+
+	(void)state;
+	good(&s, SMARTHOST "user a\ntoken command:/bin/t --for a\nauth xoauth2 EXTERNAL\n"
+			   "tls_cert_file /c\ntls_key_file /k\ntls_min_version 1.3\n"
+			   "smarthost smtp://b.x\nuser b\npassword \"command:/bin/p 'a b' # c\"\n"
+			   "smarthost smtp://c.x\ntls_cert_file /c\ntls_key_file /k\n");
+	h = s.smarthosts;
+	assert_string_equal(h[0].token, "command:/bin/t --for a");
+	assert_null(h[0].password);
+	assert_string_equal(h[0].auth, "xoauth2 EXTERNAL");
+	assert_string_equal(h[0].tls_cert_file, "/c");
+	assert_string_equal(h[0].tls_key_file, "/k");
+	assert_int_equal(h[0].tls_min_version, TLS_VERSION_1_3);
+	assert_string_equal(h[1].password, "command:/bin/p 'a b' # c");
+	assert_null(h[1].token);
+	assert_int_equal(h[1].tls_min_version, TLS_VERSION_1_2);
+	assert_int_equal(h[1].tls_pin_count, 0);
+	assert_null(h[2].user);
+	settings_free(&s);
+}
+
+/* One key, in all the ways in which it is written. */
+static void
+a_pin_is_understood_in_every_form(void **state)
+{
+	static const char *const forms[] = {
+		HEX64,
+		"000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F",
+		"00:01:02:03:04:05:06:07:08:09:0a:0b:0c:0d:0e:0f:10:11:12:13:14:15:16:17:18:19:1a:"
+		"1b:1c:1d:1e:1f",
+		BASE64,
+		"sha256//" BASE64,
+		BASE64 "\t " HEX64,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(forms); i++) {
+		struct settings s;
+		char text[400];
+
+		snprintf(text, sizeof(text), SMARTHOST "tls_pin %s\n", forms[i]);
+		good(&s, text);
+		assert_int_equal(s.smarthosts[0].tls_pin_count, i == COUNT(forms) - 1 ? 2 : 1);
+		for (size_t n = 0; n < SETTINGS_PIN_SIZE; n++)
+			assert_int_equal(s.smarthosts[0].tls_pins[0][n], n);
+		settings_free(&s);
+	}
+}
+
 int
 main(void)
 {
@@ -460,6 +556,8 @@ main(void)
 		cmocka_unit_test(a_host_is_a_name_or_an_address),
 		cmocka_unit_test(all_errors_are_told_and_the_rest_is_used),
 		cmocka_unit_test(a_file_that_cannot_be_read_leaves_defaults),
+		cmocka_unit_test(settings_about_the_login_and_tls_are_taken),
+		cmocka_unit_test(a_pin_is_understood_in_every_form),
 		cmocka_unit_test(hosts_are_understood_in_every_form),
 		cmocka_unit_test(crlf_and_byte_order_marks_do_not_matter),
 		cmocka_unit_test(a_line_of_a_megabyte_is_an_error_of_that_line),

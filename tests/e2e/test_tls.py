@@ -1,0 +1,191 @@
+"""Which smarthost is trusted: pins, versions, and the words for a certificate that is not accepted."""
+
+import base64
+import datetime
+import hashlib
+import re
+import shutil
+import ssl
+import subprocess
+
+import pytest
+
+import harness
+
+MESSAGE = b"Subject: hello\nMessage-ID: <hello@example.test>\n\nhello\n"
+QUICK = {"retry_interval": "100ms 200ms", "reconnect_interval": "50ms 100ms"}
+BOB = "bob@example.test"
+WRONG_PIN = base64.b64encode(bytes(32)).decode()
+
+
+def send(host):
+    host.start_relayd()
+    host.submit(MESSAGE, BOB)
+
+
+def wait_delivered(host, server):
+    host.wait_empty()
+    [mail] = server.messages()
+    return mail
+
+
+def pin(certs, name, form="base64"):
+    """The SHA-256 of the public key, as openssl and not GnuTLS sees it."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl")
+    key = subprocess.run(
+        ["openssl", "pkey", "-in", certs / f"{name}.key", "-pubout", "-outform", "DER"], check=True, capture_output=True
+    ).stdout
+    digest = hashlib.sha256(key).digest()
+    return {"base64": base64.b64encode(digest).decode(), "hex": digest.hex(":").upper()}[form]
+
+
+@pytest.fixture
+def make_bad(make_smarthost, certs):
+    """A smarthost with one of the CA's bad certificates."""
+
+    def make(name, **options):
+        return make_smarthost(cert=certs / f"{name}.pem", key=certs / f"{name}.key", **options)
+
+    return make
+
+
+def assert_refused(host, server, words):
+    listing = host.wait_mailq(words)
+    assert not re.search("C: (AUTH|MAIL)", server.transcript())
+    assert len(host.queue_files()) == 1 and server.messages() == []
+    return listing
+
+
+# pins
+
+
+@pytest.mark.parametrize("form", ["base64", "hex"])
+@pytest.mark.parametrize("name", ["server", "selfsigned"])
+def test_a_pinned_key_needs_no_authority(name, form, certs, make_bad, make_host):
+    server = make_bad(name)
+    pins = f"{WRONG_PIN} {pin(certs, name, form)}"
+    host = make_host(server, block={"tls_trust_file": None, "tls_pin": pins}, **QUICK)
+    send(host)
+    wait_delivered(host, server)
+
+
+def test_a_key_that_is_not_pinned_is_shown(certs, make_bad, make_host):
+    server = make_bad("server")
+    host = make_host(server, block={"tls_trust_file": None, "tls_pin": WRONG_PIN}, **QUICK)
+    send(host)
+    assert_refused(host, server, "its key is none of those in tls_pin, but " + re.escape(pin(certs, "server")))
+
+
+@pytest.mark.parametrize("name, words", [("wrongname", "not for localhost"), ("expired", "expired on"), ("weak", "weak")])
+def test_a_pin_does_not_replace_name_time_and_strength(name, words, certs, make_bad, make_host):
+    server = make_bad(name)
+    host = make_host(server, block={"tls_trust_file": None, "tls_pin": pin(certs, name)}, **QUICK)
+    send(host)
+    assert_refused(host, server, words)
+
+
+def test_with_a_trust_file_chain_and_pin_must_both_be_right(certs, other_certs, make_bad, make_host):
+    server = make_bad("server")
+    block = {"tls_trust_file": other_certs / "ca.pem", "tls_pin": pin(certs, "server")}
+    host = make_host(server, block=block, **QUICK)
+    send(host)
+    assert_refused(host, server, "its issuer .* is unknown here")
+    host.configure([host.smarthost_block(server, tls_pin=WRONG_PIN)], **QUICK)
+    host.reload()
+    assert_refused(host, server, "none of those in tls_pin")
+    host.configure([host.smarthost_block(server, tls_pin=pin(certs, "server"))], **QUICK)
+    host.reload()
+    wait_delivered(host, server)
+
+
+@pytest.mark.parametrize("text", ["abc", "00" * 31, "00" * 20, "AAAA", WRONG_PIN + "="])
+def test_a_pin_of_the_wrong_length_is_an_error_of_its_line(text, smarthost, make_host):
+    host = make_host(smarthost, block={"tls_pin": text})
+    host.start_relayd(wait=False)
+    assert host.relayd.wait(harness.TIMEOUT) == 78
+    assert re.search(r"postbag\.conf:\d+: tls_pin: must be the SHA-256", host.log())
+
+
+# versions
+
+
+@pytest.mark.parametrize("wanted", ["1.2", "1.3"])
+@pytest.mark.parametrize("offered", ["1.2", "1.3"])
+def test_the_lowest_version(offered, wanted, make_smarthost, make_host):
+    server = make_smarthost(priority=f"NORMAL:-VERS-ALL:+VERS-TLS{offered}")
+    host = make_host(server, block={"tls_min_version": wanted}, **QUICK)
+    send(host)
+    if offered >= wanted:
+        assert wait_delivered(host, server).tls.split()[0] == offered
+    else:
+        assert_refused(host, server, r"TLS handshake: .*\(tls_min_version is 1.3\)")
+
+
+# words
+
+
+def day(days):
+    return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)).strftime("%Y-%m-%d")
+
+
+def today():
+    return r"\(this host's clock says " + day(0) + r" \d\d:\d\d UTC\)"
+
+
+WORDS = {
+    "expired": lambda: f"localhost is not accepted: it expired on {day(-1)} .* " + today(),
+    "notyet": lambda: f"localhost is not accepted: it is not yet valid: it begins on {day(30)} .* " + today(),
+    "wrongname": lambda: "localhost is not accepted: it is for other.example.test, not for localhost",
+    "selfsigned": lambda: r"its issuer \(CN=mail.example.test\) is unknown here; .* tls_trust_file, .* tls_pin",
+    "weak": lambda: "weak algorithm or size",
+    "client": lambda: "it is for no host, not for localhost",
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_the_words_for_a_bad_certificate(name, make_bad, make_host):
+    server = make_bad(name)
+    host = make_host(server, **QUICK)
+    send(host)
+    assert_refused(host, server, WORDS[name]())
+
+
+def test_all_names_are_listed(make_smarthost, make_host):
+    server = make_smarthost()
+    host = make_host(server, **QUICK)
+    host.configure([host.smarthost_block(server).replace("//localhost:", "//127.0.0.2:")], **QUICK)
+    server.stop()
+    server.options["bind"] = "127.0.0.2"
+    server.start()
+    send(host)
+    assert_refused(host, server, "it is for mail.example.test, localhost, 127.0.0.1, ::1, not for 127.0.0.2")
+
+
+def test_opportunistic_tls_takes_any_certificate_but_sends_no_password(make_bad, make_host):
+    server = make_bad("selfsigned", user=None, password=None)
+    block = {"user": None, "password": None, "tls_trust_file": None, "tls": "opportunistic"}
+    host = make_host(server, block=block, **QUICK)
+    send(host)
+    assert wait_delivered(host, server).tls
+    host.stop_relayd()
+    host.configure([host.smarthost_block(server, tls="opportunistic")], **QUICK)
+    host.start_relayd(wait=False)
+    assert host.relayd.wait(harness.TIMEOUT) == 78 and "insecure_auth" in host.log()
+
+
+def test_a_smarthost_that_wants_a_client_certificate_says_so(certs, make_host):
+    """With TLS 1.3 it can do so only after the handshake."""
+
+    def script(peer):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certs / "server.pem", certs / "server.key")
+        context.load_verify_locations(certs / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+        peer.connection = context.wrap_socket(peer.connection, server_side=True)
+
+    server = harness.ScriptedServer(certs, script)
+    host = make_host(server, "smtps", **QUICK)
+    send(host)
+    host.wait_mailq("(?i)certificate (is )?required|bad certificate|handshake failed")
+    server.close()
