@@ -3,6 +3,8 @@
  * are too old, removal when they have failed long ago.  All of it by age, since a
  * smarthost that is down makes messages late without an attempt.
  *
+ * A look costs a sort of the queue, so it comes up to a hundredth late.
+ *
  * Two clocks must agree: the calendar, by which the spool counts, and one that
  * nobody sets; so a wrong clock alone returns and removes nothing.
  */
@@ -104,8 +106,12 @@ queue_expire(struct relayd *r)
 	struct index_entry **all;
 	size_t count = r->index.count;
 
-	if (now < r->next_expiry || r->stop_at != 0 || r->journal.broken)
+	if (now < r->next_expiry || r->stop_at != 0)
 		return;
+	if (r->journal.broken) {
+		r->next_expiry = now + AFTER_FAILURE;
+		return;
+	}
 	if (l.next > INTERVAL_MAX)
 		l.next = INTERVAL_MAX;
 	all = index_sorted(&r->index);
@@ -114,6 +120,7 @@ queue_expire(struct relayd *r)
 
 		/* sorted by age: the rest is younger */
 		if (left > 0) {
+			left = left > least / 100 ? left : least / 100;
 			l.next = left < l.next ? left : l.next;
 			break;
 		}
@@ -130,7 +137,7 @@ queue_expire(struct relayd *r)
 	spool_sweep(r->queue);
 	if (l.next < INTERVAL_MIN)
 		l.next = INTERVAL_MIN;
-	if (l.failed && l.next > AFTER_FAILURE)
+	if (l.failed)
 		l.next = AFTER_FAILURE;
 	r->next_expiry = r->index.count == 0 ? INT64_MAX : now + l.next;
 }

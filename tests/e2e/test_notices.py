@@ -3,6 +3,7 @@
 import email
 import email.policy
 import re
+import time
 
 import pytest
 
@@ -95,6 +96,19 @@ def test_many_late_messages_are_warned_of_in_slices(make_smarthost, make_host):
     host.wait_for(lambda: host.log().count("status=delayed warning=") == 25, what="25 warnings")
     host.wait_for(lambda: len(host.queue_files()) == 25, what="they are delivered")
     assert host.log().count("status=delayed warning=") == 25
+
+
+def test_a_spool_that_takes_no_warning_is_tried_again_without_haste(make_smarthost, make_host):
+    host = make_host(make_smarthost(rule=DEFER), delay_warning="1s", **{**QUICK, "retry_interval": "1h 1h"})
+    for number in range(12):
+        host.submit(MESSAGE, f"later{number}@example.test")
+    queue = host.spool / "queue"
+    queue.chmod(0o500)
+    host.start_relayd()
+    host.wait_log("cannot write its warning: .*queue")
+    time.sleep(0.5)
+    queue.chmod(0o700)
+    assert host.log().count("cannot write its warning") == 1 and len(host.queue_files()) == 12
 
 
 def test_without_the_setting_nobody_is_warned(make_smarthost, make_host):
