@@ -130,11 +130,14 @@ static void
 encoded_add(struct buf *b, const char *s, size_t len)
 {
 	for (size_t at = 0; at < len;) {
-		size_t n = 0, next;
+		size_t n = 0, next = 0;
 
-		while (at + n < len && n + (next = text_utf8_length(s + at + n, len - at - n)) <=
-					   ENCODED_OCTETS_MAX)
+		while (at + n < len && n + next <= ENCODED_OCTETS_MAX) {
 			n += next;
+			next = text_utf8_length(s + at + n, len - at - n);
+			/* what is no character stands for itself */
+			next = next == 0 ? 1 : next;
+		}
 		buf_add_string(b, at == 0 ? " =?utf-8?B?" : "\r\n =?utf-8?B?");
 		base64_add(b, s + at, n);
 		buf_add_string(b, "?=");
