@@ -29,7 +29,8 @@ struct setting {
 	size_t offset;
 	uint64_t min, max;
 	const char *initial; /* NULL: not set */
-	const char *choices; /* names, separated by blanks, in the order of the enum */
+	const char *choices; /* names, separated by blanks, in the order of the enum; of a
+			      * DURATION the word for SETTINGS_NEVER */
 	setting_function *function;
 };
 
@@ -56,6 +57,10 @@ static const struct setting host_settings[] = {
 	{ "in_doubt_interval", DURATION, S(in_doubt_interval), USEC_PER_MS, USEC_PER_DAY, "15m",
 	    NULL, NULL },
 	{ "queue_lifetime", DURATION, S(queue_lifetime), USEC_PER_SEC, TEN_YEARS, "5d", NULL,
+	    NULL },
+	{ "delay_warning", DURATION, S(delay_warning), USEC_PER_SEC, TEN_YEARS, "never", "never",
+	    NULL },
+	{ "keep_failed", DURATION, S(keep_failed), USEC_PER_SEC, TEN_YEARS, "forever", "forever",
 	    NULL },
 	{ "max_message_size", SIZE, S(max_message_size), 0, INT64_MAX, "0", NULL, NULL },
 	{ "spool_reserve", SIZE, S(spool_reserve), 0, INT64_MAX, "0", NULL, NULL },
@@ -189,6 +194,10 @@ set_quantity(struct parser *p, const struct setting *setting, uint64_t *place)
 	struct buf b = BUF_INIT(CONF_LINE_MAX + 200);
 	int r;
 
+	if (setting->choices != NULL && strcmp(value, setting->choices) == 0) {
+		*place = SETTINGS_NEVER;
+		return;
+	}
 	if (setting->type == DURATION)
 		r = duration_parse(value, setting->min, setting->max, place);
 	else if (setting->type == SIZE)
@@ -198,6 +207,8 @@ set_quantity(struct parser *p, const struct setting *setting, uint64_t *place)
 	if (r < 0) {
 		buf_addf(&b, "\"%s\" %s", value,
 		    errno == ERANGE ? "is out of range" : wanted[setting->type]);
+		if (setting->choices != NULL)
+			buf_addf(&b, ", nor \"%s\"", setting->choices);
 		settings_fail(p, buf_string(&b));
 		buf_free(&b);
 	}

@@ -13,6 +13,9 @@
 
 #include "base/buf.h"
 
+/* A duration that is never over: "never", "forever". */
+#define SETTINGS_NEVER UINT64_MAX
+
 enum settings_tls { TLS_REQUIRED, TLS_OPPORTUNISTIC, TLS_NONE };
 enum settings_tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
 enum settings_refused { REFUSED_HOLD, REFUSED_BOUNCE };
@@ -78,8 +81,9 @@ struct settings {
 	bool reconnect_set; /* reconnect_interval stands in the file */
 	uint64_t in_doubt_interval;
 	uint64_t queue_lifetime;
-	uint64_t max_message_size; /* octets, 0: unlimited */
-	uint64_t spool_reserve;    /* octets, 0: min(5 %, 64M) */
+	uint64_t delay_warning, keep_failed; /* may be SETTINGS_NEVER */
+	uint64_t max_message_size;           /* octets, 0: unlimited */
+	uint64_t spool_reserve;              /* octets, 0: min(5 %, 64M) */
 	struct settings_smarthost *smarthosts;
 	size_t smarthost_count;
 };

@@ -1,7 +1,8 @@
 /*
- * The message that tells a sender what could not be delivered: a delivery status
+ * The message that tells a sender what became of another: a delivery status
  * notification, RFC 3464 within the multipart/report of RFC 6522, with the null
- * sender.
+ * sender.  Nothing is ever told about a message that has the null sender itself,
+ * so there are no loops.
  */
 #ifndef RELAYD_BOUNCE_H
 #define RELAYD_BOUNCE_H
@@ -15,6 +16,12 @@ struct bounce_recipient {
 	const char *status; /* "5.1.1" */
 };
 
+enum bounce_action {
+	BOUNCE_FAILED,
+	BOUNCE_DELAYED, /* the warning of delay_warning */
+	BOUNCE_RELAYED, /* RFC 3461 section 5.2.2: to a server that confirms nothing */
+};
+
 struct bounce {
 	struct spool *spool;
 	const char *hostname;          /* our name in the report */
@@ -22,6 +29,9 @@ struct bounce {
 	const struct message *message; /* what could not be delivered, open */
 	const char *queue_id;          /* its name */
 	const char *smarthost;         /* who said so, or "" */
+	enum bounce_action action;
+	int64_t last_attempt; /* microseconds since 1970, 0: there was none */
+	int64_t retry_until;  /* the same, of a BOUNCE_DELAYED */
 	const struct bounce_recipient *recipients;
 	size_t count;
 };
@@ -29,6 +39,13 @@ struct bounce {
 /* Commits the bounce to the spool; its name is in *name.  0, or -1 with errno and
  * spool->problem. */
 int bounce_send(const struct bounce *b, struct queue_name *name);
+
+/*
+ * For a bounce of ours that was refused for its content: commits another one that has
+ * five fields of the original's header, encoded, where the first had the whole
+ * original.  1 if refused is no such bounce; 0, or -1 as above.
+ */
+int bounce_send_smaller(struct spool *s, const struct message *refused, struct queue_name *name);
 
 /* Where bounces of e go: NULL if nowhere, because it has no sender. */
 const char *bounce_address(const struct envelope *e);

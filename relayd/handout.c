@@ -17,8 +17,7 @@
 #define BACKLOG_PER_SESSION 8             /* waiting messages that make one more session worth it */
 #define WAIT_LONG ((int64_t)USEC_PER_SEC) /* so does a wait of one message */
 
-/* What is not a whole message is set aside.  True if e can be handed out. */
-static bool
+bool
 message_take(struct relayd *r, struct index_entry *e, struct message *m)
 {
 	char name[NAME_LEN + 1];
@@ -56,7 +55,8 @@ message_take(struct relayd *r, struct index_entry *e, struct message *m)
 	for (size_t i = 0; i < m->envelope.recipient_count; i++)
 		left |= !index_is_finished(e, i);
 	if (!left)
-		outcome_apply(r, e, m, &(struct results){ .count = 0 }, REFUSED_HOLD, "");
+		outcome_apply(r, e, m, &(struct results){ .count = 0 },
+		    &(struct outcome_source){ .smarthost = "" });
 	return left;
 }
 

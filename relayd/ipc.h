@@ -69,7 +69,7 @@ struct ipc_stop {
 };
 
 enum ipc_report_type {
-	REPORT_READY,     /* authenticated; text says with whom and how */
+	REPORT_READY,     /* authenticated; value is 1 with DSN; text says with whom and how */
 	REPORT_RECIPIENT, /* job, recipient, outcome, code, text */
 	REPORT_END,       /* job, how, code, text */
 	REPORT_FAILED,    /* fault, code, text */
@@ -83,6 +83,7 @@ enum ipc_outcome {
 	OUTCOME_DELIVERED,
 	OUTCOME_DEFERRED,
 	OUTCOME_REFUSED,
+	OUTCOME_CONTENT_REFUSED, /* for what it says, or its size */
 	OUTCOME_SENDER_REFUSED,
 	OUTCOMES
 };

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "relayd/backoff.h"
 #include "relayd/bounce.h"
+#include "relayd/notices.h"
 #include "relayd/relayd.h"
 
 #define EXPIRED_TEXT "4.4.7 the message could not be delivered within queue_lifetime"
@@ -63,12 +64,15 @@ struct attempt {
 	struct relayd *r;
 	struct index_entry *e;
 	const struct message *m;
+	const struct outcome_source *source;
+	int64_t time; /* of the attempt, microseconds since 1970; 0: there was none */
 	struct bounce_recipient *bounced;
 	char (*statuses)[BOUNCE_STATUS_SIZE];
 	uint32_t *indices; /* of the bounced, in the envelope */
 	size_t bounced_count;
 	unsigned code; /* of what is still to be delivered */
 	const char *reason;
+	bool content_refused; /* by the reply that is to be bounced */
 	bool deferred, held, failed;
 };
 
@@ -116,30 +120,42 @@ recipient_refused(struct attempt *a, uint32_t i, unsigned code, const char *text
 	a->bounced_count++;
 }
 
-/* One bounce for all; if it cannot be written, they are tried again. */
-static void
-bounce(struct attempt *a, const char *smarthost)
+/* Writes the bounce: one for all.  What has no sender gets none: 1; but a bounce of
+ * ours that had too much of the original for the smarthost is made again, smaller. */
+static int
+bounce_write(const struct attempt *a, struct queue_name *name)
 {
 	struct relayd *r = a->r;
-	struct queue_name name;
 	struct bounce b = { .spool = &r->spool,
 		.hostname = r->hostname,
 		.domain = r->domain,
 		.message = a->m,
 		.queue_id = a->e->name,
-		.smarthost = smarthost,
+		.smarthost = a->source->smarthost,
+		.last_attempt = a->time,
 		.recipients = a->bounced,
 		.count = a->bounced_count };
 
-	if (a->bounced_count == 0)
-		return;
-	if (bounce_address(&a->m->envelope) == NULL) {
+	if (bounce_address(&a->m->envelope) != NULL)
+		return bounce_send(&b, name);
+	return a->content_refused ? bounce_send_smaller(&r->spool, a->m, name) : 1;
+}
+
+/* If the bounce cannot be written, they are tried again. */
+static void
+bounce(struct attempt *a)
+{
+	struct relayd *r = a->r;
+	struct queue_name name;
+	int written = a->bounced_count == 0 ? 0 : bounce_write(a, &name);
+
+	if (written > 0) {
 		a->failed = true;
 		a->code = a->bounced[0].code;
 		a->reason = a->bounced[0].text;
 		return;
 	}
-	if (bounce_send(&b, &name) < 0) {
+	if (written < 0) {
 		log_error("%.*s: cannot write its bounce: %s", QUEUE_ID_LEN, a->e->name,
 		    r->spool.problem);
 		a->deferred = true;
@@ -203,11 +219,14 @@ conclude(struct attempt *a)
 }
 
 static int
-attempt_init(struct attempt *a, struct relayd *r, struct index_entry *e, const struct message *m)
+attempt_init(struct attempt *a, struct relayd *r, struct index_entry *e, const struct message *m,
+    const struct outcome_source *source, int64_t time)
 {
 	size_t n = m->envelope.recipient_count + 1;
 
-	*a = (struct attempt){ .r = r, .e = e, .m = m, .reason = "" };
+	*a = (struct attempt){
+		.r = r, .e = e, .m = m, .source = source, .time = time, .reason = ""
+	};
 	a->bounced = calloc(n, sizeof(*a->bounced));
 	a->statuses = calloc(n, sizeof(*a->statuses));
 	a->indices = calloc(n, sizeof(*a->indices));
@@ -241,20 +260,23 @@ result_expire(struct result *s)
 }
 
 static void
-result_apply(struct attempt *a, const struct result *s, enum settings_refused refused)
+result_apply(struct attempt *a, const struct result *s)
 {
 	const struct recipient *to = &a->m->envelope.recipients[s->recipient];
 	enum ipc_outcome outcome = s->outcome;
 
 	/* a bounce has no sender that our settings could change */
 	if (outcome == OUTCOME_SENDER_REFUSED &&
-	    (refused == REFUSED_BOUNCE || *a->m->envelope.sender == '\0'))
+	    (a->source->refused == REFUSED_BOUNCE || *a->m->envelope.sender == '\0'))
 		outcome = OUTCOME_REFUSED;
 	switch (outcome) {
 	case OUTCOME_DELIVERED:
 		recipient_log(a, to, "delivered", s->text);
 		recipient_done(a, s->recipient, EVENT_DONE, s->code, "");
 		return;
+	case OUTCOME_CONTENT_REFUSED:
+		a->content_refused = true;
+		/* fall through */
 	case OUTCOME_REFUSED:
 		recipient_refused(a, s->recipient, s->code, s->text);
 		return;
@@ -303,17 +325,17 @@ deferred_record(struct attempt *a, const struct results *results)
 }
 
 static void
-attempt_run(struct attempt *a, struct results *results, bool expired, enum settings_refused refused,
-    const char *smarthost)
+attempt_run(struct attempt *a, struct results *results, bool expired)
 {
 	const struct index_entry *e = a->e;
 
 	for (size_t i = 0; i < results->count; i++) {
 		if (expired)
 			result_expire(&results->list[i]);
-		result_apply(a, &results->list[i], refused);
+		result_apply(a, &results->list[i]);
 	}
-	bounce(a, smarthost);
+	bounce(a);
+	notice_relayed(a->r, a->e, a->m, results, a->source);
 	conclude(a);
 	if (e->state == STATE_DEFERRED)
 		deferred_record(a, results);
@@ -321,12 +343,13 @@ attempt_run(struct attempt *a, struct results *results, bool expired, enum setti
 
 void
 outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
-    struct results *results, enum settings_refused refused, const char *smarthost)
+    struct results *results, const struct outcome_source *source)
 {
+	bool expired = queue_is_older(r, e, r->settings.queue_lifetime);
 	struct attempt a;
 
-	if (attempt_init(&a, r, e, m) == 0)
-		attempt_run(&a, results, outcome_is_expired(r, e), refused, smarthost);
+	if (attempt_init(&a, r, e, m, source, clock_real()) == 0)
+		attempt_run(&a, results, expired);
 	else
 		queue_wait(
 		    r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
@@ -335,56 +358,44 @@ outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
 }
 
 void
-outcome_apply_delivered(
-    struct relayd *r, struct index_entry *e, const struct message *m, const struct results *results)
+outcome_apply_delivered(struct relayd *r, struct index_entry *e, const struct message *m,
+    const struct results *results, const struct outcome_source *source)
 {
-	struct attempt a = { .r = r, .e = e, .m = m };
+	struct attempt a = { .r = r, .e = e, .m = m, .source = source };
 
 	for (size_t i = 0; i < results->count; i++)
 		if (results->list[i].outcome == OUTCOME_DELIVERED)
-			result_apply(&a, &results->list[i], REFUSED_HOLD);
+			result_apply(&a, &results->list[i]);
+	notice_relayed(r, e, m, results, source);
 }
 
-bool
-outcome_is_expired(const struct relayd *r, const struct index_entry *e)
-{
-	int64_t lifetime = (int64_t)r->settings.queue_lifetime;
-	int64_t since = e->first != 0 ? e->first : r->started;
-
-	if (clock_real() - name_time(e->name) < lifetime)
-		return false;
-	return clock_boot() - since >= lifetime || clock_is_synchronised();
-}
-
-void
+int
 outcome_expire(struct relayd *r, struct index_entry *e)
 {
+	static const struct outcome_source nobody = { .smarthost = "", .refused = REFUSED_BOUNCE };
 	struct results results = { .count = 0 };
 	struct journal_record last;
 	struct buf text = BUF_INIT(0);
-	const char *reason = "";
-	char name[NAME_LEN + 1];
-	struct attempt a;
+	struct attempt a = { .bounced = NULL };
 	struct message m;
-	int error = 0;
+	int result = 0;
 
-	if (e->reason >= 0 && journal_read_at(r->journal.fd, e->reason, &last, &text) == 0 &&
-	    memcmp(last.name, e->name, NAME_LEN) == 0)
-		reason = last.text;
+	/* where it is none, e may be gone */
+	if (message_take(r, e, &m)) {
+		bool known = notice_last(r, e, &last, &text);
 
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
-	if (message_open(&m, r->queue, name) == MESSAGE_OK) {
 		for (size_t i = 0; i < m.envelope.recipient_count; i++)
 			if (!index_is_finished(e, i))
-				error |=
-				    results_add(&results, (uint32_t)i, OUTCOME_DEFERRED, 0, reason);
-		error |= attempt_init(&a, r, e, &m);
-		if (error == 0)
-			attempt_run(&a, &results, true, REFUSED_BOUNCE, "");
-		attempt_fini(&a);
+				result |= results_add(&results, (uint32_t)i, OUTCOME_DEFERRED, 0,
+				    known && notice_is_about(&last, i) ? last.text : "");
+		result |= attempt_init(&a, r, e, &m, &nobody, known ? last.time : 0);
+		if (result == 0)
+			attempt_run(&a, &results, true);
+		result = result == 0 && !a.deferred ? 1 : -1;
 	}
+	attempt_fini(&a);
 	results_free(&results);
 	buf_free(&text);
 	message_close(&m);
+	return result;
 }

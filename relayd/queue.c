@@ -17,9 +17,7 @@
 #include "relayd/relayd.h"
 
 #define REWRITE_SLICE (1 << 20) /* octets of a new journal that are held in memory */
-#define EXPIRE_A_TURN 10        /* messages; each costs a bounce */
 #define MEND_INTERVAL ((int64_t)(10 * USEC_PER_SEC))
-#define EXPIRE_INTERVAL_MAX ((int64_t)USEC_PER_HOUR)
 #define JOURNAL_EMPTY_AT (1 << 20) /* a journal without live entries is begun anew */
 
 void
@@ -69,6 +67,7 @@ queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state,
 
 	heap_remove(&r->heap, e);
 	e->state = (uint8_t)state;
+	e->due = clock_boot();
 	queue_record(r, e, event, JOURNAL_ALL, code, reason);
 	log_error("%.*s: status=%s reason=%s", QUEUE_ID_LEN, e->name, index_state_name(state),
 	    log_quote(reason, quoted));
@@ -124,6 +123,9 @@ entry_rewrite(struct journal *from, struct journal *to, const struct index_entry
 			journal_append(to, &record);
 	}
 	record.recipient = JOURNAL_ALL;
+	record.event = EVENT_WARNED;
+	if (e->warned)
+		journal_append(to, &record);
 	if (e->state == STATE_DUE && e->attempts == 0)
 		return -1;
 	record.event = events[e->state];
@@ -133,6 +135,9 @@ entry_rewrite(struct journal *from, struct journal *to, const struct index_entry
 	if (e->state != STATE_FINISHED && e->reason >= 0 && e->reason < from->size &&
 	    journal_read_at(from->fd, e->reason, &old, &text) == 0 &&
 	    memcmp(old.name, e->name, NAME_LEN) == 0) {
+		/* keep_failed counts from there */
+		if (e->state == STATE_FAILED)
+			record.time = old.time;
 		record.recipient = old.recipient;
 		record.code = old.code;
 		record.text = old.text;
@@ -407,36 +412,4 @@ queue_close(struct relayd *r)
 	if (r->inotify.fd >= 0)
 		close(r->inotify.fd);
 	spool_close(&r->spool);
-}
-
-void
-queue_expire(struct relayd *r)
-{
-	int64_t now = clock_boot(), step = (int64_t)(r->settings.queue_lifetime / 10);
-	struct index_entry **all;
-	size_t count = r->index.count, expired = 0;
-
-	if (now < r->next_expiry || r->stop_at != 0 || r->journal.broken)
-		return;
-	all = index_sorted(&r->index);
-	for (size_t i = 0; all != NULL && i < count; i++) {
-		/* sorted by age: the rest is younger */
-		if (clock_real() - name_time(all[i]->name) < (int64_t)r->settings.queue_lifetime)
-			break;
-		if (all[i]->state > STATE_DOUBT || !outcome_is_expired(r, all[i]))
-			continue;
-		/* a slice, so that the journal and everybody else gets a turn, too */
-		if (expired++ == EXPIRE_A_TURN)
-			break;
-		outcome_expire(r, all[i]);
-	}
-	free(all);
-	if (expired > EXPIRE_A_TURN) {
-		r->next_expiry = now;
-		return;
-	}
-	spool_sweep(r->queue);
-	if (step > EXPIRE_INTERVAL_MAX)
-		step = EXPIRE_INTERVAL_MAX;
-	r->next_expiry = r->index.count == 0 ? INT64_MAX : now + step;
 }

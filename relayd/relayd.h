@@ -140,10 +140,6 @@ void queue_finish(struct relayd *r, struct index_entry *e, ino_t inode);
 /* Writes the journal, hands out jobs, syncs, unlinks: the end of a turn. */
 void queue_commit(struct relayd *r);
 
-/* Returns what is too old to its sender, when next_expiry has come; sets it
- * anew (INT64_MAX: the queue is empty). */
-void queue_expire(struct relayd *r);
-
 /* ---- outcome.c: what a job came to ---------------------------------------- */
 
 struct result {
@@ -163,22 +159,43 @@ int results_add(struct results *s, uint32_t recipient, enum ipc_outcome outcome,
     const char *text);
 void results_free(struct results *s);
 
+/* Who gave the replies. */
+struct outcome_source {
+	const char *smarthost;         /* "": nobody */
+	enum settings_refused refused; /* what a refused sender means */
+	bool has_dsn;                  /* it takes over what the sender wants to be told */
+};
+
 /* Applies the results of a complete attempt, at most one for each recipient:
- * delivered, bounced, deferred, held or failed.  refused says what a refused
- * sender means; smarthost is the host that gave the replies. */
+ * delivered, bounced, deferred, held or failed. */
 void outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
-    struct results *results, enum settings_refused refused, const char *smarthost);
+    struct results *results, const struct outcome_source *source);
 
 /* Of an attempt that did not come to its end: only what was delivered counts. */
 void outcome_apply_delivered(struct relayd *r, struct index_entry *e, const struct message *m,
-    const struct results *results);
+    const struct results *results, const struct outcome_source *source);
 
-/* Bounces all that is not finished of a message that is too old. */
-void outcome_expire(struct relayd *r, struct index_entry *e);
+/* Bounces all that is not finished of a message that is too old.  1; 0 if e is no
+ * message that can be read now (then it may be gone); -1 if nothing can be written
+ * now. */
+int outcome_expire(struct relayd *r, struct index_entry *e);
 
-/* True if e has waited for `queue_lifetime`, by its name and by the clock that
+/* ---- age.c: what time alone does to messages ------------------------------- */
+
+/* Warns of what is late, returns what is too old to its sender, and removes what has
+ * failed long ago, when next_expiry has come; sets it anew (INT64_MAX: the queue is
+ * empty). */
+void queue_expire(struct relayd *r);
+
+/* True if e has waited for that long (microseconds), by its name and by the clock that
  * nobody sets. */
-bool outcome_is_expired(const struct relayd *r, const struct index_entry *e);
+bool queue_is_older(const struct relayd *r, const struct index_entry *e, uint64_t age);
+
+/* ---- handout.c -------------------------------------------------------------- */
+
+/* Opens the message of e; what is not a whole message is set aside, or removed with e.
+ * True if there is somebody to deliver to; message_close() follows in both cases. */
+bool message_take(struct relayd *r, struct index_entry *e, struct message *m);
 
 /* ---- sessions.c and smarthost.c ------------------------------------------- */
 

@@ -44,16 +44,25 @@ job_unsent(struct relayd *r, struct session *s, bool blamed)
 	job_end(&s->job);
 }
 
+static struct outcome_source
+outcome_source(const struct session *s)
+{
+	return (struct outcome_source){
+		.smarthost = s->host_name, .refused = s->refused, .has_dsn = s->has_dsn
+	};
+}
+
 void
 job_doubt(struct relayd *r, struct session *s, const char *why)
 {
 	struct index_entry *e = s->job.entry;
 	char length[DURATION_SIZE], quoted[LOG_VALUE_SIZE];
+	struct outcome_source source = outcome_source(s);
 
 	log_warn("%.*s: status=in-doubt retry=%s reason=%s", QUEUE_ID_LEN, e->name,
 	    duration_format(r->settings.in_doubt_interval, length), log_quote(why, quoted));
 	/* in this order: the line of a recipient that is done would end the doubt */
-	outcome_apply_delivered(r, e, &s->job.message, &s->job.results);
+	outcome_apply_delivered(r, e, &s->job.message, &s->job.results, &source);
 	watchers_tell(r, e->name, "in doubt: %s", why);
 	watchers_end(r, e->name);
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, why);
@@ -82,6 +91,7 @@ static void
 end_reported(struct relayd *r, struct session *s, const struct ipc_report *p)
 {
 	struct job *j = &s->job;
+	struct outcome_source source;
 
 	if (j->entry == NULL || p->job != j->id || p->value >= ENDS) {
 		session_distrust(r, s, "it reports the end of a message that it was not given");
@@ -89,7 +99,8 @@ end_reported(struct relayd *r, struct session *s, const struct ipc_report *p)
 	}
 	switch ((enum ipc_end)p->value) {
 	case END_COMPLETE:
-		outcome_apply(r, j->entry, &j->message, &j->results, s->refused, s->host_name);
+		source = outcome_source(s);
+		outcome_apply(r, j->entry, &j->message, &j->results, &source);
 		job_end(j);
 		s->done++;
 		/* a session from before the last failure proves nothing about it */
@@ -159,6 +170,7 @@ report_apply(struct relayd *r, struct session *s, struct ipc_report *p)
 		if (s->phase == SESSION_CONNECTING)
 			session_set_phase(s, SESSION_READY);
 		s->idle_since = s->ready_at = clock_boot();
+		s->has_dsn = p->value != 0;
 		if (s->host == NULL)
 			session_stop(s);
 		break;

@@ -30,6 +30,7 @@ struct session {
 	char name[300], host_name[256];
 	uint64_t idle_timeout;
 	enum settings_refused refused;
+	bool has_dsn; /* the smarthost offers it */
 	pid_t pid;
 	enum session_phase phase;
 	bool failed;      /* it has said why */

@@ -253,8 +253,12 @@ index_apply(void *context, const struct journal_record *r, off_t at)
 	case EVENT_HELD:
 		e->state = STATE_HELD;
 		break;
+	case EVENT_WARNED:
+		e->warned = true;
+		return;
 	case EVENT_FAILED:
 		e->state = STATE_FAILED;
+		e->due = clock_boot();
 		break;
 	case EVENT_CORRUPT:
 		e->state = STATE_CORRUPT;

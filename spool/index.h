@@ -33,10 +33,11 @@ struct index_entry {
 	char name[NAME_LEN]; /* not NUL-terminated */
 	uint8_t state;       /* enum index_state */
 	uint8_t trouble;     /* connections that broke on it in a row (only in relayd) */
+	bool warned;         /* the sender knows that it is late, or need not */
 	uint32_t attempts;
-	uint32_t heap; /* relayd's place for its heap position */
-	int64_t first; /* CLOCK_BOOTTIME of the first attempt, 0: none yet */
-	int64_t due;
+	uint32_t heap;            /* relayd's place for its heap position */
+	int64_t first;            /* CLOCK_BOOTTIME of the first attempt, 0: none yet */
+	int64_t due;              /* of a failed one: since when, at the earliest */
 	off_t reason;             /* offset of the journal line that explains the state, or -1 */
 	uint64_t finished;        /* a bit for each of the first 64 recipients */
 	uint64_t *more;           /* the other recipients' bits, or NULL */

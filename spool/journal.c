@@ -42,6 +42,7 @@ static const char *const event_names[] = {
 	[EVENT_HELD] = "held",
 	[EVENT_FAILED] = "failed",
 	[EVENT_CORRUPT] = "corrupt",
+	[EVENT_WARNED] = "warned",
 	[EVENT_RETRY] = "retry",
 	[EVENT_REMOVED] = "removed",
 };

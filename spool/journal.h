@@ -26,6 +26,7 @@ enum journal_event {
 	EVENT_HELD,     /* waits for the administrator */
 	EVENT_FAILED,   /* could be neither delivered nor returned */
 	EVENT_CORRUPT,  /* not a whole message */
+	EVENT_WARNED,   /* the sender was told that it is late; changes no state */
 	EVENT_RETRY,    /* the administrator wants another attempt now */
 	EVENT_REMOVED,  /* by the administrator */
 };

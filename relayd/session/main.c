@@ -355,6 +355,7 @@ main(int argc, char **argv)
 		failed_report(&s.conversation);
 		wind_down();
 	} else {
+		ready.value = (s.conversation.can.set & CAN_DSN) != 0;
 		report_send(&ready, text);
 		jobs_run(&s);
 	}

@@ -120,6 +120,13 @@ outcome_of(enum meaning meaning)
 						 : OUTCOME_DEFERRED;
 }
 
+/* The same where all of the message is judged: MAIL knows its size. */
+static enum ipc_outcome
+outcome_of_content(enum meaning meaning)
+{
+	return meaning == MEANS_REFUSED ? OUTCOME_CONTENT_REFUSED : outcome_of(meaning);
+}
+
 static enum step
 mail_answered(struct transaction *t)
 {
@@ -133,7 +140,7 @@ mail_answered(struct transaction *t)
 	case MEANS_DEFERRED:
 	case MEANS_REFUSED:
 	case MEANS_SENDER_REFUSED:
-		return reply_for_all(t, outcome_of(meaning));
+		return reply_for_all(t, outcome_of_content(meaning));
 	default:
 		return refused(t, meaning, "MAIL");
 	}
@@ -245,7 +252,7 @@ end_answered(struct transaction *t)
 	case MEANS_REFUSED:
 	case MEANS_SENDER_REFUSED:
 		t->c->reset = false;
-		return reply_for_all(t, outcome_of(meaning));
+		return reply_for_all(t, outcome_of_content(meaning));
 	default:
 		return refused(t, meaning, "the end of the message");
 	}
@@ -380,7 +387,7 @@ envelope_send(struct transaction *t, const struct buf *whole)
 		return outcome_set_all(t, OUTCOME_SENDER_REFUSED, 553,
 		    "553 5.6.7 the sender needs SMTPUTF8, which the smarthost does not offer");
 	if ((c->can.set & CAN_SIZE) && c->can.size > 0 && t->length > c->can.size)
-		return outcome_set_all(t, OUTCOME_REFUSED, 552,
+		return outcome_set_all(t, OUTCOME_CONTENT_REFUSED, 552,
 		    "552 5.3.4 the message is larger than the smarthost takes");
 	stream_timeout(&c->stream, c->settings->command_timeout);
 	if (c->reset && conversation_command(c, "RSET") < 0)
@@ -468,7 +475,7 @@ transaction_run(struct transaction *t)
 		return r == CONTENT_CORRUPT ? END_CORRUPT : END_STALE;
 	}
 	if (r == CONTENT_HEADER)
-		step = outcome_set_all(t, OUTCOME_REFUSED, 552,
+		step = outcome_set_all(t, OUTCOME_CONTENT_REFUSED, 552,
 		    "552 5.3.4 the header is larger than rewrite_from can hold, 8 MB");
 	else if (r == CONTENT_REFUSED)
 		step = outcome_set_all(t, OUTCOME_REFUSED, 554, t->conversion.refusal);

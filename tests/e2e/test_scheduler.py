@@ -393,6 +393,25 @@ def test_a_journal_that_could_not_be_replaced_at_first_keeps_the_reasons(inject,
     assert re.search("later1.*\n.*the first(.*\n)*.*later2.*\n.*the second", host.mailq())
 
 
+def test_a_new_journal_knows_who_was_warned_and_since_when_a_message_has_failed(inject, make_smarthost, make_host):
+    server = make_smarthost(rule=["RCPT~later reply 451 4.7.1 greylisted", "RCPT~bad reply 550 5.1.1 no such user"])
+    host = make_host(server, delay_warning="1s", **PATIENT)
+    host.start_relayd()
+    host.submit(MESSAGE, "bad@example.test", sender="<>")
+    host.submit(MESSAGE, "later@example.test")
+    host.wait_log("status=delayed warning=")
+    host.wait_for(lambda: len(host.queue_files()) == 2, what="the warning is delivered")
+
+    def lines(event):
+        return re.findall(rf"^\w+ (\d+) (\w+) \* {event} ", harness.text(host.spool / "state/journal"), re.MULTILINE)
+
+    failed, [(_, warned)] = lines("failed"), lines("warned")
+    with inject(host, "pwrite64:error=ENOSPC:when=1"):
+        host.submit(MESSAGE, BOB)
+        host.wait_log("journal: written anew")
+    assert lines("failed") == failed and [name for _, name in lines("warned")] == [warned]
+
+
 def test_a_corrupt_message_is_in_the_journal_at_once(smarthost, make_host):
     host = make_host(smarthost, block={"idle_timeout": "1h"}, **QUICK)
     host.start_relayd()

@@ -139,6 +139,30 @@ each_event_leads_to_its_state(void **state)
 }
 
 static void
+a_warning_changes_no_state(void **state)
+{
+	static const enum journal_event events[] = { EVENT_DOUBT, EVENT_DEFERRED, EVENT_CLEAR };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(events); i++) {
+		struct index x = index_with(NAME_A);
+		const struct index_entry *e = apply(&x,
+		    (struct journal_record){
+			.time = clock_real(), .event = events[i], .pause = 60000, .attempts = 1 });
+		struct index_entry before = *e;
+
+		assert_false(e->warned);
+		e = apply(&x, (struct journal_record){
+				  .time = clock_real(), .event = EVENT_WARNED, .attempts = 1 });
+		assert_true(e->warned);
+		assert_int_equal(e->state, before.state);
+		assert_int_equal(e->due, before.due);
+		assert_int_equal(e->reason, before.reason);
+		index_free(&x);
+	}
+}
+
+static void
 retry_and_clear_make_due_at_once(void **state)
 {
 	static const enum journal_event events[] = { EVENT_RETRY, EVENT_CLEAR };
@@ -297,6 +321,7 @@ main(void)
 		cmocka_unit_test(records_of_other_files_are_passed_over),
 		cmocka_unit_test(each_event_leads_to_its_state),
 		cmocka_unit_test(retry_and_clear_make_due_at_once),
+		cmocka_unit_test(a_warning_changes_no_state),
 		cmocka_unit_test(a_deferral_waits_for_what_is_left_of_its_pause),
 		cmocka_unit_test(a_clock_that_jumps_only_brings_the_attempt_forward),
 		cmocka_unit_test(extreme_times_do_not_overflow),

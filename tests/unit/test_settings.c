@@ -58,6 +58,7 @@ defaults_are_those_of_the_manual(void **state)
 	assert_false(s.reconnect_set);
 	assert_int_equal(s.in_doubt_interval, 15 * USEC_PER_MIN);
 	assert_int_equal(s.queue_lifetime, 5 * USEC_PER_DAY);
+	assert_true(s.delay_warning == SETTINGS_NEVER && s.keep_failed == SETTINGS_NEVER);
 	assert_int_equal(s.max_message_size, 0);
 	assert_int_equal(s.smarthost_count, 1);
 	h = &s.smarthosts[0];
@@ -69,6 +70,21 @@ defaults_are_those_of_the_manual(void **state)
 	assert_int_equal(h->connections, 4);
 	assert_int_equal(h->idle_timeout, 30 * USEC_PER_SEC);
 	assert_null(h->password);
+	settings_free(&s);
+}
+
+static void
+a_duration_may_be_without_end(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	good(&s, "delay_warning 4h\nkeep_failed 30d\n");
+	assert_int_equal(s.delay_warning, 4 * USEC_PER_HOUR);
+	assert_int_equal(s.keep_failed, 30 * USEC_PER_DAY);
+	settings_free(&s);
+	good(&s, "delay_warning never\nkeep_failed forever\n");
+	assert_true(s.delay_warning == SETTINGS_NEVER && s.keep_failed == SETTINGS_NEVER);
 	settings_free(&s);
 }
 
@@ -219,6 +235,13 @@ each_error_names_file_line_and_setting(void **state)
 		{ "retry_interval 1m 4h 5h\n", ":1: retry_interval: " },
 		{ "retry_interval 0s 4h\n", ":1: retry_interval: " },
 		{ "queue_lifetime 5\n", ":1: queue_lifetime: " },
+		{ "delay_warning forever\n", ":1: delay_warning: " },
+		{ "delay_warning 4\n",
+		    ":1: delay_warning: \"4\" is no duration such as 30s (an integer and ms, s, m, h, "
+		    "d or w), nor "
+		    "\"never\"" },
+		{ "keep_failed never\n", ":1: keep_failed: " },
+		{ "keep_failed 0s\n", ":1: keep_failed: \"0s\" is out of range, nor \"forever\"" },
 		{ "queue_lifetime 0s\n", ":1: queue_lifetime: " },
 		{ "queue_lifetime 99999999999999w\n", ":1: queue_lifetime: " },
 		{ "max_message_size 5T\n", ":1: max_message_size: " },
@@ -548,6 +571,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_are_those_of_the_manual),
+		cmocka_unit_test(a_duration_may_be_without_end),
 		cmocka_unit_test(values_are_taken),
 		cmocka_unit_test(settings_about_addresses_are_taken),
 		cmocka_unit_test(a_provider_gives_what_the_block_does_not_set),

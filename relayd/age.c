@@ -1,0 +1,143 @@
+/*
+ * What time alone does to messages: a warning when they are late, a bounce when they
+ * are too old, removal when they have failed long ago.  All of it by age, since a
+ * smarthost that is down makes messages late without an attempt.
+ *
+ * A look costs a sort of the queue, so it comes up to a hundredth late.
+ *
+ * Two clocks must agree: the calendar, by which the spool counts, and one that
+ * nobody sets; so a wrong clock alone returns and removes nothing.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/number.h"
+#include "relayd/notices.h"
+
+#define A_TURN 10 /* messages; each costs a bounce */
+#define INTERVAL_MAX ((int64_t)USEC_PER_HOUR)
+#define INTERVAL_MIN ((int64_t)(100 * USEC_PER_MS))
+#define AFTER_FAILURE ((int64_t)(10 * USEC_PER_SEC)) /* the spool may be full */
+
+/* A look at the whole queue, oldest message first. */
+struct look {
+	struct relayd *r;
+	int64_t next;  /* from now: until the next one is needed, at the latest */
+	unsigned acts; /* done in this turn */
+	bool failed;   /* the spool takes nothing now */
+};
+
+static bool
+is_over(int64_t since_real, int64_t since_boot, uint64_t duration)
+{
+	if (duration == SETTINGS_NEVER || clock_real() - since_real < (int64_t)duration)
+		return false;
+	return clock_boot() - since_boot >= (int64_t)duration || clock_is_synchronised();
+}
+
+bool
+queue_is_older(const struct relayd *r, const struct index_entry *e, uint64_t age)
+{
+	return is_over(name_time(e->name), e->first != 0 ? e->first : r->started, age);
+}
+
+/* A failed message that has been kept for long enough goes. */
+static void
+failed_remove(struct look *l, struct index_entry *e)
+{
+	struct relayd *r = l->r;
+	char name[NAME_LEN + 1];
+	struct journal_record last;
+	struct buf text;
+	struct stat st;
+	bool over = notice_last(r, e, &last, &text) && last.event == EVENT_FAILED &&
+		    is_over(last.time, e->due, r->settings.keep_failed);
+
+	buf_free(&text);
+	if (!over)
+		return;
+	l->acts++;
+	memcpy(name, e->name, NAME_LEN);
+	name[NAME_LEN] = '\0';
+	queue_record(r, e, EVENT_REMOVED, JOURNAL_ALL, 0, "keep_failed is over");
+	log_info(
+	    "%.*s: status=removed reason=\"failed, and keep_failed is over\"", QUEUE_ID_LEN, name);
+	queue_finish(r, e, fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
+}
+
+static void
+entry_look(struct look *l, struct index_entry *e)
+{
+	const struct settings *s = &l->r->settings;
+
+	if (e->state == STATE_FAILED) {
+		failed_remove(l, e);
+	} else if (e->state > STATE_DOUBT) {
+		return;
+	} else if (queue_is_older(l->r, e, s->queue_lifetime)) {
+		int result = outcome_expire(l->r, e);
+
+		l->acts += result > 0;
+		l->failed = result < 0;
+	} else if (!e->warned && queue_is_older(l->r, e, s->delay_warning)) {
+		l->failed = !notice_delay(l->r, e);
+		l->acts += e->warned;
+	}
+}
+
+static int64_t
+shortest(const struct settings *s)
+{
+	uint64_t least = s->queue_lifetime;
+
+	least = s->delay_warning < least ? s->delay_warning : least;
+	return (int64_t)(s->keep_failed < least ? s->keep_failed : least);
+}
+
+void
+queue_expire(struct relayd *r)
+{
+	int64_t now = clock_boot(), least = shortest(&r->settings);
+	struct look l = { .r = r, .next = least / 10 };
+	struct index_entry **all;
+	size_t count = r->index.count;
+
+	if (now < r->next_expiry || r->stop_at != 0)
+		return;
+	if (r->journal.broken) {
+		r->next_expiry = now + AFTER_FAILURE;
+		return;
+	}
+	if (l.next > INTERVAL_MAX)
+		l.next = INTERVAL_MAX;
+	all = index_sorted(&r->index);
+	for (size_t i = 0; all != NULL && i < count && !l.failed; i++) {
+		int64_t left = least - (clock_real() - name_time(all[i]->name));
+
+		/* sorted by age: the rest is younger */
+		if (left > 0) {
+			left = left > least / 100 ? left : least / 100;
+			l.next = left < l.next ? left : l.next;
+			break;
+		}
+		/* a slice, so that the journal and everybody else gets a turn, too */
+		if (l.acts == A_TURN)
+			break;
+		entry_look(&l, all[i]);
+	}
+	free(all);
+	if (l.acts == A_TURN && !l.failed) {
+		r->next_expiry = now;
+		return;
+	}
+	spool_sweep(r->queue);
+	if (l.next < INTERVAL_MIN)
+		l.next = INTERVAL_MIN;
+	if (l.failed)
+		l.next = AFTER_FAILURE;
+	r->next_expiry = r->index.count == 0 ? INT64_MAX : now + l.next;
+}
