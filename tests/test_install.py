@@ -187,6 +187,7 @@ def test_install_makes_a_host_that_can_queue_mail(root):
     assert root.mode(f"/var/spool/postbag/queue/{name}") == "root:postbag 0440"
 
 
+@pytest.mark.skipif(bool(os.environ.get("POSTBAG_SANITIZE")), reason="a set-gid program does not let the leak check see it")
 def test_any_user_can_submit_by_smtp(root):
     """Each of many messages with the right of the set-gid bit."""
     root.install()

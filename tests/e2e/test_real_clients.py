@@ -314,6 +314,8 @@ def test_a_report_arrives_up_to_a_lone_dot_unless_dots_are_ignored(host, user, p
 
 
 def test_the_probe_of_netdata_is_answered_before_input_is_read(host, user):
+    if os.environ.get("POSTBAG_SANITIZE") and user != "root":
+        pytest.skip("a set-gid program does not let the leak check see it")
     reading, writing = os.pipe()
     try:
         done = subprocess.run(
