@@ -88,7 +88,8 @@ settings_apply_provider(struct parser *p)
 
 	if (from == NULL)
 		return;
-	if (h->auth == NULL)
+	/* what it prefers for a password; a token has mechanisms of its own */
+	if (h->auth == NULL && h->password != NULL)
 		settings_set_string(p, &h->auth, from->auth);
 	if (h->user == NULL && h->password != NULL && from->user != NULL)
 		settings_set_string(p, &h->user, from->user);
