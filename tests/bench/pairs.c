@@ -2,8 +2,8 @@
  * pairs RUNS INPUT COMMAND_A... -- COMMAND_B...
  *
  * Runs the two commands in turn with INPUT as standard input, drops what they print,
- * and prints the wall time of each run, microseconds, one pair a line.  From fork to the end of the
- * process: what a caller waits for.
+ * and prints the wall time of each run, microseconds, one pair a line.  From fork to
+ * the end of the process: what a caller waits for.
  */
 #include <fcntl.h>
 #include <spawn.h>
