@@ -84,6 +84,7 @@ static const struct setting smarthost_settings[] = {
 	{ "on_sender_refused", CHOICE, H(on_sender_refused), 0, 0, "hold", "hold bounce", NULL },
 	{ "provider", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_provider },
 	{ "connections", NUMBER, H(connections), 1, 100, "4", NULL, NULL },
+	{ "window", NUMBER, H(window), 1, 100, "32", NULL, NULL },
 	{ "idle_timeout", DURATION, H(idle_timeout), 0, USEC_PER_DAY, "30s", NULL, NULL },
 	{ "connect_timeout", DURATION, H(connect_timeout), USEC_PER_MS, USEC_PER_HOUR, "30s", NULL,
 	    NULL },

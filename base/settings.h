@@ -48,6 +48,7 @@ struct settings_smarthost {
 	int on_sender_refused; /* enum settings_refused */
 	bool insecure_auth;
 	uint64_t connections;
+	uint64_t window;
 	uint64_t idle_timeout;
 	uint64_t connect_timeout;
 	uint64_t command_timeout;

@@ -5,7 +5,7 @@
 #include "relayd/sessions.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,32 +60,69 @@ message_take(struct relayd *r, struct index_entry *e, struct message *m)
 	return left;
 }
 
+/* Such a message goes without others: one that may have been delivered, and one that
+ * is checked only while it is sent. */
+static bool
+goes_alone(const struct index_entry *e, const struct message *m)
+{
+	return e->state == STATE_DOUBT || m->length > IPC_WINDOW_OCTETS;
+}
+
+static struct job *
+job_add(struct session *s, const struct message *m)
+{
+	struct job *j = calloc(1, sizeof(*j)), **p = &s->jobs;
+
+	if (j == NULL)
+		return NULL;
+	j->reported = calloc(m->envelope.recipient_count, sizeof(*j->reported));
+	if (j->reported == NULL) {
+		free(j);
+		return NULL;
+	}
+	while (*p != NULL)
+		p = &(*p)->next;
+	*p = j;
+	s->job_count++;
+	s->octets += m->length;
+	return j;
+}
+
 /* Gives e to s; the journal has the doubt before the session has the job. */
 static bool
 job_give(struct relayd *r, struct session *s, struct index_entry *e, struct message *m)
 {
 	static struct ipc_job job;
-	struct job *j = &s->job;
+	off_t reason = e->reason;
+	struct job *j;
 
-	job = (struct ipc_job){ .kind = IPC_JOB, .id = ++r->last_job };
+	job = (struct ipc_job){ .kind = IPC_JOB, .id = r->last_job + 1 };
 	memcpy(job.name, e->name, NAME_LEN);
+	job.finished_length = (uint32_t)(m->envelope.recipient_count + 7) / 8;
 	for (size_t i = 0; i < m->envelope.recipient_count; i++)
 		if (index_is_finished(e, i))
 			job.finished[i / 8] = (uint8_t)(job.finished[i / 8] | 1U << (i % 8));
-	j->reason = e->reason;
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, "");
-	if (journal_commit(&r->journal, false) < 0)
+	if (journal_commit(&r->journal, false) < 0 || (j = job_add(s, m)) == NULL)
 		return false;
+	r->last_job = job.id;
+	s->alone = goes_alone(e, m);
 	heap_remove(&r->heap, e);
 	e->state = STATE_ACTIVE;
+	j->reason = reason;
 	j->id = job.id;
 	j->entry = e;
 	j->message = *m;
 	s->phase = SESSION_BUSY;
-	if (ipc_send(s->watch.fd, &job, sizeof(job), m->fd) < 0) {
+	if (ipc_send(s->watch.fd, &job, IPC_JOB_SIZE(&job), m->fd) < 0) {
 		int saved = errno;
 
-		job_unsent(r, s, false);
+		job_unsent(r, s, j, false);
+		if (saved == EAGAIN && s->jobs != NULL) {
+			/* it gets no more until it has come to the end of what it has */
+			s->alone = true;
+			return true;
+		}
 		if (saved != EPIPE && saved != ECONNRESET)
 			session_kill(s);
 		session_set_phase(s, SESSION_CLOSING);
@@ -93,15 +130,31 @@ job_give(struct relayd *r, struct session *s, struct index_entry *e, struct mess
 	return true;
 }
 
-/* An idle session of the best smarthost that has one. */
+/* Can s take one message more, this one or (m is NULL) any? */
+static bool
+takes_more(const struct session *s, const struct index_entry *e, const struct message *m)
+{
+	if (s->host == NULL || s->stopping)
+		return false;
+	if (s->phase == SESSION_READY)
+		return true;
+	if (s->phase != SESSION_BUSY || !s->windowed || s->alone || s->broken ||
+	    s->job_count >= pace_window(s->host))
+		return false;
+	return m == NULL || (!goes_alone(e, m) && s->octets + m->length <= IPC_WINDOW_OCTETS);
+}
+
+/* The session of the best smarthost that can take m, or any message; of several the
+ * one that has the least to do. */
 static struct session *
-session_ready(const struct relayd *r)
+session_ready(const struct relayd *r, const struct index_entry *e, const struct message *m)
 {
 	struct session *best = NULL;
 
 	for (struct session *s = r->sessions; s != NULL; s = s->next)
-		if (s->phase == SESSION_READY && s->host != NULL &&
-		    (best == NULL || s->host < best->host))
+		if (takes_more(s, e, m) &&
+		    (best == NULL || s->host < best->host ||
+			(s->host == best->host && s->job_count < best->job_count)))
 			best = s;
 	return best;
 }
@@ -114,12 +167,13 @@ has_room(const struct smarthost *h, int64_t now)
 
 	if (h->limit_until > now && h->limit < limit)
 		limit = h->limit;
-	return h->connecting == 0 && h->sessions < limit;
+	/* while it is not well, one tries for all */
+	return (h->connecting == 0 || h->problem[0] == '\0') && h->sessions < limit;
 }
 
 /* Due mail, and no session is free: one more is worth it if much waits, or
- * something for long. */
-static void
+ * something for long.  True if it was started. */
+static bool
 session_want(struct relayd *r, int64_t now)
 {
 	int64_t until;
@@ -127,11 +181,13 @@ session_want(struct relayd *r, int64_t now)
 	size_t backlog;
 
 	if (h == NULL || !has_room(h, now))
-		return;
-	backlog = BACKLOG_PER_SESSION * h->sessions;
-	if (backlog == 0 || heap_top(&r->heap)->due + WAIT_LONG <= now ||
-	    heap_count_due(&r->heap, now, backlog) == backlog)
-		session_start(r, h);
+		return false;
+	backlog = BACKLOG_PER_SESSION * h->sessions * pace_window(h);
+	if (backlog > 0 && heap_count_due(&r->heap, now, backlog) < backlog &&
+	    (h->connecting > 0 || heap_top(&r->heap)->due + WAIT_LONG > now))
+		return false;
+	session_start(r, h);
+	return true;
 }
 
 int64_t
@@ -147,21 +203,26 @@ sessions_next_start(struct relayd *r, int64_t now)
 void
 sessions_dispatch(struct relayd *r)
 {
-	int64_t now = clock_boot();
+	int64_t now = r->dispatched = clock_boot();
 	struct index_entry *e;
 
 	while (r->stop_at == 0 && !r->journal.broken && (e = heap_top(&r->heap)) != NULL &&
 	       e->due <= now) {
-		struct session *s = session_ready(r);
+		struct session *s = session_ready(r, e, NULL);
 		struct message m;
 
 		if (s == NULL) {
-			session_want(r, now);
+			while (session_want(r, now))
+				;
 			return;
 		}
 		if (!message_take(r, e, &m)) {
 			message_close(&m);
-		} else if (!job_give(r, s, e, &m)) {
+			continue;
+		}
+		/* it may be too much for those that have others already */
+		s = session_ready(r, e, &m);
+		if (s == NULL || !job_give(r, s, e, &m)) {
 			message_close(&m);
 			return;
 		}

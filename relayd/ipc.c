@@ -35,14 +35,18 @@ ipc_send(int socket, const void *packet, size_t size, int fd)
 	return n < 0 ? -1 : 0;
 }
 
+/* How long a packet that begins so must be; 0: it is none of ours. */
 static size_t
-packet_size(uint32_t kind)
+packet_size(const union ipc_packet *packet, size_t len)
 {
-	switch (kind) {
+	switch (packet->kind) {
 	case IPC_SETTINGS:
 		return sizeof(struct ipc_settings);
 	case IPC_JOB:
-		return sizeof(struct ipc_job);
+		return len < IPC_JOB_SIZE_MIN ||
+			       packet->job.finished_length > sizeof(packet->job.finished)
+			   ? 0
+			   : IPC_JOB_SIZE(&packet->job);
 	case IPC_STOP:
 		return sizeof(struct ipc_stop);
 	case IPC_REPORT:
@@ -94,9 +98,13 @@ ipc_receive(int socket, union ipc_packet *packet, int *fd)
 	if (n <= 0)
 		return (int)n;
 	*fd = descriptor_take(&msg);
-	if ((size_t)n >= sizeof(packet->kind) && (size_t)n == packet_size(packet->kind) &&
-	    (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
+	if ((size_t)n >= sizeof(packet->kind) && (size_t)n == packet_size(packet, (size_t)n) &&
+	    (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0) {
+		if (packet->kind == IPC_JOB)
+			memset(packet->job.finished + packet->job.finished_length, 0,
+			    sizeof(packet->job.finished) - packet->job.finished_length);
 		return 1;
+	}
 	if (*fd >= 0)
 		close(*fd);
 	*fd = -1;

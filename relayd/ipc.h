@@ -10,6 +10,9 @@
  *	              ◄──────────────── IPC_REPORT END
  *	IPC_STOP      ────────────────►
  *
+ * A session that has said that it can takes further jobs before the end of the first;
+ * it reports on them in their order.
+ *
  * or FAILED (the smarthost's fault) or CLOSING (nobody's) at any time, after END
  * for a job in hand.  After either, a session answers a job that crosses it on
  * the way with END unsent, and exits when relayd closes the socket.
@@ -29,6 +32,9 @@
 #include "spool/envelope.h"
 #include "spool/name.h"
 
+#define IPC_WINDOW_MAX 100          /* jobs that a session may have */
+#define IPC_WINDOW_OCTETS (1 << 20) /* of their content together */
+
 enum ipc_kind { IPC_SETTINGS = 1, IPC_JOB, IPC_STOP, IPC_REPORT };
 
 /* relayd → session, once.  Strings are NUL-terminated, "" if not set. */
@@ -39,7 +45,10 @@ struct ipc_settings {
 	uint32_t tls; /* enum settings_tls */
 	uint32_t insecure_auth;
 	uint32_t rewrite_from;
-	uint32_t first_address;                    /* how many addresses to pass over */
+	uint32_t first_address;  /* how many addresses to pass over */
+	uint32_t window;         /* 1: no several messages in flight */
+	uint32_t ehlo, peer;     /* from REPORT_PEER of earlier sessions; 0: nothing is known */
+	uint32_t recipients_max; /* that the smarthost takes in a transaction, 0: not known */
 	uint64_t connect_timeout, command_timeout; /* microseconds */
 	char hostname[256];
 	char host[256];
@@ -61,15 +70,23 @@ struct ipc_job {
 	uint32_t kind;
 	uint32_t id;
 	char name[NAME_LEN + 2];
+	uint32_t finished_length;                      /* octets of the next field that are sent */
 	uint8_t finished[ENVELOPE_RECIPIENTS_MAX / 8]; /* a bit each: not to be sent again */
 };
+
+/* How long the packet is: most messages have few recipients. */
+#define IPC_JOB_SIZE_MIN offsetof(struct ipc_job, finished)
+#define IPC_JOB_SIZE(job) (offsetof(struct ipc_job, finished) + (job)->finished_length)
 
 struct ipc_stop {
 	uint32_t kind;
 };
 
 enum ipc_report_type {
-	REPORT_READY,     /* authenticated; value is 1 with DSN; text says with whom and how */
+	REPORT_READY,     /* authenticated; text says with whom and how; value: flags below */
+	REPORT_PEER,      /* what was found out about the smarthost; value: flags below;
+			   * job: check value of its EHLO reply; recipient: how many a
+			   * transaction may have, 0: not known */
 	REPORT_RECIPIENT, /* job, recipient, outcome, code, text */
 	REPORT_END,       /* job, how, code, text */
 	REPORT_FAILED,    /* fault, code, text */
@@ -78,6 +95,20 @@ enum ipc_report_type {
 	REPORT_TYPES,
 };
 
+/* flags in value for READY */
+enum ipc_ready {
+	READY_WINDOWED = 1, /* it takes several jobs at a time */
+	READY_DSN = 2,      /* the smarthost offers DSN */
+};
+/* flags in value for PEER */
+enum ipc_peer {
+	PEER_CHUNKS = 1,    /* it discards a chunk that it refuses: BDAT may go ahead of replies */
+	PEER_NO_CHUNKS = 2, /* it does not */
+	PEER_LOCKSTEP = 4,  /* it loses what is sent ahead of its replies */
+	PEER_STALLED = 8,   /* it stopped answering with commands ahead of its replies … */
+	PEER_BROKE = 16,    /* … or the connection broke, or the replies were wrong */
+	PEER_FLAGS = 32,
+};
 /* value for REPORT_RECIPIENT */
 enum ipc_outcome {
 	OUTCOME_DELIVERED,
@@ -128,7 +159,8 @@ union ipc_packet {
 /* Sends a packet, with a descriptor if fd >= 0.  0 or -1 with errno. */
 int ipc_send(int socket, const void *packet, size_t size, int fd);
 
-/* Receives a packet of one of the kinds above and of exactly its size; a
+/* Receives a packet of one of the kinds above and of exactly its size, what is not sent
+ * of a job being 0; a
  * descriptor that came with it is in *fd, else -1.  1; 0 at the end; -1 with errno
  * (EPROTO: malformed). */
 int ipc_receive(int socket, union ipc_packet *packet, int *fd);

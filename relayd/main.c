@@ -197,7 +197,8 @@ static int64_t
 next_time(struct relayd *r)
 {
 	const struct index_entry *top = heap_top(&r->heap);
-	int64_t now = clock_boot(), next, until;
+	/* what has come to pass since then has not been looked at */
+	int64_t now = r->dispatched, next, until;
 
 	if (r->stop_at != 0)
 		return r->stop_at;

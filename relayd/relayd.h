@@ -54,6 +54,17 @@ struct secret_stamp {
 
 #define SMARTHOST_SECRETS 3
 
+/* How much a smarthost gets ahead of its replies: what its sessions have found out. */
+struct pace {
+	uint32_t ehlo;           /* check value of the EHLO reply that this is about, 0: none */
+	unsigned peer;           /* enum ipc_peer, without the events */
+	unsigned recipients_max; /* in a transaction, 0: not known */
+	unsigned window;         /* messages that a session may have in flight, 0: 1 */
+	unsigned clean;          /* messages since the last trouble */
+	unsigned troubles;
+	int64_t trouble_at; /* CLOCK_BOOTTIME of the last */
+};
+
 /* A smarthost's health. */
 struct smarthost {
 	const struct settings_smarthost *settings;
@@ -64,6 +75,7 @@ struct smarthost {
 	enum ipc_fault fault; /* its kind */
 	uint64_t limit;       /* connections that it takes, until limit_until */
 	int64_t limit_until;
+	struct pace pace;
 	char problem[600];      /* of the last failure, "" if the last session was well */
 	unsigned first_address; /* addresses to pass over: they failed after connect */
 	unsigned sessions, connecting;
@@ -98,6 +110,7 @@ struct relayd {
 	struct choice *choices; /* selections that children are at */
 	struct child children[RELAYD_CHILDREN], receivers[RELAYD_RECEIVERS];
 	int64_t started;     /* CLOCK_BOOTTIME */
+	int64_t dispatched;  /* when it was last looked for messages that are due */
 	int64_t next_expiry; /* when to look for messages that are too old */
 	int64_t next_mend;   /* when to try a broken journal again */
 	int64_t last_flush;  /* by an ordinary user */
@@ -213,6 +226,21 @@ void smarthost_full(struct smarthost *h, const char *problem);
 struct smarthost *smarthost_choose(struct relayd *r, int64_t now, int64_t *until);
 /* Ends pauses; those after a rejected credential or a limit only if all is set. */
 void smarthosts_wake(struct relayd *r, bool all);
+
+/* ---- pace.c ----------------------------------------------------------------- */
+
+/* How many messages a session may have in flight now: 1 at first, more while replies
+ * come back clean, 1 again after trouble. */
+unsigned pace_window(const struct smarthost *h);
+/* A message has come to its end in order. */
+void pace_clean(struct smarthost *h);
+/* … and nobody gets it: there are servers that have enough of that after a while. */
+void pace_refused(struct smarthost *h);
+/* A message was unsent or in doubt. */
+void pace_broken(struct smarthost *h);
+/* What a session that was ready then has found out: flags of enum ipc_peer. */
+void pace_learn(
+    struct smarthost *h, int64_t ready_at, uint32_t ehlo, unsigned peer, unsigned recipients_max);
 
 /* Hands due messages to sessions and starts the sessions that are needed. */
 void sessions_dispatch(struct relayd *r);

@@ -6,6 +6,7 @@
 #include "relayd/sessions.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,18 +20,27 @@
 #define TROUBLE_MAX 20
 
 void
-job_end(struct job *j)
+job_end(struct session *s, struct job *j)
 {
+	struct job **p = &s->jobs;
+
+	while (*p != j)
+		p = &(*p)->next;
+	*p = j->next;
+	s->job_count--;
+	s->octets -= j->message.length;
 	message_close(&j->message);
 	results_free(&j->results);
-	memset(j->reported, 0, sizeof(j->reported));
-	j->entry = NULL;
+	free(j->reported);
+	free(j);
+	if (s->jobs == NULL)
+		s->alone = false;
 }
 
 void
-job_unsent(struct relayd *r, struct session *s, bool blamed)
+job_unsent(struct relayd *r, struct session *s, struct job *j, bool blamed)
 {
-	struct index_entry *e = s->job.entry;
+	struct index_entry *e = j->entry;
 	int64_t due = clock_boot();
 
 	if (blamed && e->trouble < TROUBLE_MAX)
@@ -39,9 +49,9 @@ job_unsent(struct relayd *r, struct session *s, bool blamed)
 		due += (int64_t)backoff_pause(
 		    r->settings.retry_first, r->settings.retry_max, e->trouble - 1U);
 	queue_record(r, e, EVENT_CLEAR, JOURNAL_ALL, 0, "");
-	e->reason = s->job.reason;
+	e->reason = j->reason;
 	queue_wait(r, e, STATE_DUE, due);
-	job_end(&s->job);
+	job_end(s, j);
 }
 
 static struct outcome_source
@@ -53,75 +63,109 @@ outcome_source(const struct session *s)
 }
 
 void
-job_doubt(struct relayd *r, struct session *s, const char *why)
+job_doubt(struct relayd *r, struct session *s, struct job *j, const char *why)
 {
-	struct index_entry *e = s->job.entry;
+	struct index_entry *e = j->entry;
 	char length[DURATION_SIZE], quoted[LOG_VALUE_SIZE];
 	struct outcome_source source = outcome_source(s);
 
 	log_warn("%.*s: status=in-doubt retry=%s reason=%s", QUEUE_ID_LEN, e->name,
 	    duration_format(r->settings.in_doubt_interval, length), log_quote(why, quoted));
 	/* in this order: the line of a recipient that is done would end the doubt */
-	outcome_apply_delivered(r, e, &s->job.message, &s->job.results, &source);
+	outcome_apply_delivered(r, e, &j->message, &j->results, &source);
 	watchers_tell(r, e->name, "in doubt: %s", why);
 	watchers_end(r, e->name);
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, why);
 	queue_wait(r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
-	job_end(&s->job);
+	job_end(s, j);
+}
+
+/* The job that a report is about: always the oldest. */
+static struct job *
+job_reported(const struct session *s, const struct ipc_report *p)
+{
+	return s->jobs != NULL && s->jobs->id == p->job ? s->jobs : NULL;
 }
 
 static void
 recipient_reported(struct relayd *r, struct session *s, const struct ipc_report *p)
 {
-	struct job *j = &s->job;
+	struct job *j = job_reported(s, p);
 	uint32_t i = p->recipient;
 
-	if (j->entry == NULL || p->job != j->id || p->value >= OUTCOMES || p->code > 999 ||
+	if (j == NULL || p->value >= OUTCOMES || p->code > 999 ||
 	    i >= j->message.envelope.recipient_count || index_is_finished(j->entry, i) ||
-	    (j->reported[i / 8] >> (i % 8) & 1) != 0) {
+	    j->reported[i]) {
 		session_distrust(r, s, "it reports on a recipient that it was not given");
 		return;
 	}
-	j->reported[i / 8] = (uint8_t)(j->reported[i / 8] | 1U << (i % 8));
+	j->reported[i] = true;
 	if (results_add(&j->results, i, (enum ipc_outcome)p->value, p->code, p->text) < 0)
 		log_error_errno("%.*s: cannot keep an outcome", QUEUE_ID_LEN, j->entry->name);
+}
+
+/* The window was too much for the smarthost, or the network failed. */
+static void
+session_broken(struct session *s)
+{
+	if (!s->broken && !s->stopping && s->host != NULL)
+		pace_broken(s->host);
+	s->broken = true;
+}
+
+static bool
+results_delivered(const struct results *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (s->list[i].outcome == OUTCOME_DELIVERED)
+			return true;
+	return false;
 }
 
 static void
 end_reported(struct relayd *r, struct session *s, const struct ipc_report *p)
 {
-	struct job *j = &s->job;
+	struct job *j = job_reported(s, p);
 	struct outcome_source source;
+	bool delivered;
 
-	if (j->entry == NULL || p->job != j->id || p->value >= ENDS) {
+	if (j == NULL || p->value >= ENDS) {
 		session_distrust(r, s, "it reports the end of a message that it was not given");
 		return;
 	}
 	switch ((enum ipc_end)p->value) {
 	case END_COMPLETE:
 		source = outcome_source(s);
+		delivered = results_delivered(&j->results);
 		outcome_apply(r, j->entry, &j->message, &j->results, &source);
-		job_end(j);
+		job_end(s, j);
 		s->done++;
 		/* a session from before the last failure proves nothing about it */
 		if (s->host != NULL && s->ready_at >= s->host->failed_at)
 			smarthost_well(s->host);
+		if (s->host != NULL && delivered)
+			pace_clean(s->host);
+		else if (s->host != NULL)
+			pace_refused(s->host);
 		break;
 	case END_UNSENT:
-		job_unsent(r, s, s->phase == SESSION_BUSY && !s->stopping);
+		/* of several only the oldest can be what broke the connection */
+		job_unsent(r, s, j, s->phase == SESSION_BUSY && !s->stopping && !s->broken);
+		session_broken(s);
 		break;
 	case END_STALE:
-		job_unsent(r, s, false);
+		job_unsent(r, s, j, false);
 		break;
 	case END_DOUBT:
-		job_doubt(r, s, p->text);
+		job_doubt(r, s, j, p->text);
+		session_broken(s);
 		break;
 	default:
 		queue_set_aside(r, j->entry, STATE_CORRUPT, 0, p->text);
-		job_end(j);
+		job_end(s, j);
 		break;
 	}
-	if (s->phase == SESSION_BUSY) {
+	if (s->phase == SESSION_BUSY && s->jobs == NULL) {
 		s->phase = SESSION_READY;
 		s->idle_since = clock_boot();
 		if (s->host == NULL)
@@ -170,9 +214,16 @@ report_apply(struct relayd *r, struct session *s, struct ipc_report *p)
 		if (s->phase == SESSION_CONNECTING)
 			session_set_phase(s, SESSION_READY);
 		s->idle_since = s->ready_at = clock_boot();
-		s->has_dsn = p->value != 0;
+		s->windowed = (p->value & READY_WINDOWED) != 0;
+		s->has_dsn = (p->value & READY_DSN) != 0;
 		if (s->host == NULL)
 			session_stop(s);
+		break;
+	case REPORT_PEER:
+		if (p->value >= PEER_FLAGS || p->recipient > ENVELOPE_RECIPIENTS_MAX)
+			session_distrust(r, s, "it knows more of its smarthost than can be");
+		else if (s->host != NULL)
+			pace_learn(s->host, s->ready_at, p->job, p->value, p->recipient);
 		break;
 	case REPORT_RECIPIENT:
 		recipient_reported(r, s, p);

@@ -44,6 +44,10 @@ settings_fill(struct ipc_settings *s, const struct relayd *r, const struct smart
 		.insecure_auth = from->insecure_auth,
 		.rewrite_from = from->rewrite_from,
 		.first_address = h->first_address,
+		.window = (uint32_t)from->window,
+		.ehlo = h->pace.ehlo,
+		.peer = h->pace.peer,
+		.recipients_max = h->pace.recipients_max,
 		.connect_timeout = from->connect_timeout,
 		.command_timeout = from->command_timeout };
 	memcpy(s->pins, from->tls_pins, sizeof(s->pins));
@@ -197,8 +201,8 @@ session_end(struct relayd *r, struct session *s)
 	struct session **p = &r->sessions;
 	const char *why = unexpected_end(s);
 
-	if (s->job.entry != NULL)
-		job_doubt(r, s, "its session ended before the outcome was known");
+	while (s->jobs != NULL)
+		job_doubt(r, s, s->jobs, "its session ended before the outcome was known");
 	if (s->host != NULL && why != NULL)
 		smarthost_fail(r, s->host, FAULT_CONNECTION, why);
 	session_detach(s);
@@ -280,9 +284,9 @@ sessions_kill(struct relayd *r)
 const struct session *
 sessions_find(const struct relayd *r, const struct index_entry *e)
 {
-	const struct session *s = r->sessions;
-
-	while (s != NULL && s->job.entry != e)
-		s = s->next;
-	return s;
+	for (const struct session *s = r->sessions; s != NULL; s = s->next)
+		for (const struct job *j = s->jobs; j != NULL; j = j->next)
+			if (j->entry == e)
+				return s;
+	return NULL;
 }

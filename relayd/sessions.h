@@ -3,6 +3,8 @@
  * and ends them, handout.c gives them messages, reports.c believes what they say,
  * as far as it can be checked.
  *
+ * A session has several messages at a time if its smarthost can do with that (see
+ * struct smarthost, window); it sends and reports them in the order of the hand-out.
  * A message belongs to a session from the hand-out to its END report.  If the
  * socket closes in between, its outcome is unknown: it is in doubt, and the
  * journal has said so since the hand-out.
@@ -15,12 +17,13 @@
 enum session_phase { SESSION_CONNECTING, SESSION_READY, SESSION_BUSY, SESSION_CLOSING };
 
 struct job {
+	struct job *next; /* handed out after this one */
 	uint32_t id;
-	struct index_entry *entry; /* NULL: no job */
-	off_t reason;              /* that the entry had before */
+	struct index_entry *entry;
+	off_t reason; /* that the entry had before */
 	struct message message;
 	struct results results;
-	uint8_t reported[ENVELOPE_RECIPIENTS_MAX / 8];
+	bool *reported; /* for each recipient */
 };
 
 struct session {
@@ -34,12 +37,17 @@ struct session {
 	pid_t pid;
 	enum session_phase phase;
 	bool failed;      /* it has said why */
+	bool broken;      /* a message was unsent or in doubt */
 	bool stopping;    /* it was told to stop */
 	bool excused;     /* it has said that it ends, and that it is nobody's fault */
 	unsigned done;    /* jobs */
 	int64_t ready_at; /* when it was connected */
 	int64_t idle_since;
-	struct job job;
+	struct job *jobs; /* the oldest first */
+	size_t job_count;
+	uint64_t octets; /* of content, of all of them */
+	bool alone;      /* the message in hand goes without others */
+	bool windowed;   /* it can have several in flight */
 };
 
 /* Starts a process for h; a failure pauses h. */
@@ -60,12 +68,12 @@ void session_distrust(struct relayd *r, struct session *s, const char *why);
 /* reports.c: the socket is readable. */
 void session_packets_ready(struct relayd *r, struct watch *w);
 
-/* The job in hand is over. */
-void job_end(struct job *j);
+/* The job is over; it is freed. */
+void job_end(struct session *s, struct job *j);
 /* The message was not sent, and waits again; if it is blamed (the connection
  * broke on it) again and again, others go first. */
-void job_unsent(struct relayd *r, struct session *s, bool blamed);
+void job_unsent(struct relayd *r, struct session *s, struct job *j, bool blamed);
 /* Nobody knows whether it was sent. */
-void job_doubt(struct relayd *r, struct session *s, const char *why);
+void job_doubt(struct relayd *r, struct session *s, struct job *j, const char *why);
 
 #endif

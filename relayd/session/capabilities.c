@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/crc32c.h"
 #include "base/number.h"
 
 static const struct {
@@ -21,6 +22,7 @@ static const struct {
 	{ "SMTPUTF8", CAN_SMTPUTF8 },
 	{ "SIZE", CAN_SIZE },
 	{ "DSN", CAN_DSN },
+	{ "CHUNKING", CAN_CHUNKING },
 };
 
 static void
@@ -72,6 +74,8 @@ capabilities_parse(struct capabilities *c, const char *text)
 	while (*text != '\0') {
 		size_t n = strcspn(text, "\n");
 
+		if (!greeting)
+			c->check = crc32c(c->check, text, n);
 		if (!greeting && n < sizeof(line)) {
 			snprintf(line, sizeof(line), "%.*s", (int)n, text);
 			line_parse(c, line);
@@ -80,6 +84,7 @@ capabilities_parse(struct capabilities *c, const char *text)
 		text += n;
 		text += *text == '\n';
 	}
+	c->check |= 1;
 }
 
 bool

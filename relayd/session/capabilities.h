@@ -14,10 +14,12 @@ enum capability {
 	CAN_SMTPUTF8 = 1 << 3,
 	CAN_SIZE = 1 << 4,
 	CAN_DSN = 1 << 5,
+	CAN_CHUNKING = 1 << 6,
 };
 
 struct capabilities {
 	unsigned set;    /* enum capability */
+	uint32_t check;  /* check value of all lines but the greeting, never 0 */
 	uint64_t size;   /* the largest message in octets, 0: not stated */
 	char auth[1024]; /* SASL mechanisms, upper case, each with a blank on both
 			  * sides; "" if AUTH is not offered */

@@ -8,6 +8,9 @@
 #include "relayd/session/conversation.h"
 #include "spool/spool.h"
 
+#define COMMAND_NEEDS_SMTPUTF8 \
+	"553 5.6.7 the address needs SMTPUTF8, which the smarthost does not offer"
+
 /* The address as this server can take it: as it is, or its domain as A-labels, in
  * dst.  NULL if it needs SMTPUTF8, which the server lacks, and cannot do without
  * (RFC 6531 section 3.2). */

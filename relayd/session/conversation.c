@@ -59,13 +59,31 @@ conversation_command(struct conversation *c, const char *fmt, ...)
 	if (n < 0 || (size_t)n >= sizeof(line) - 2)
 		return stream_fail(&c->stream, STREAM_PROTOCOL, "a command would be too long");
 	memcpy(line + n, "\r\n", 2);
+	if (c->awaited++ == 0)
+		c->answered = false;
 	return stream_write(&c->stream, line, (size_t)n + 2);
+}
+
+/* The connection failed.  Of several commands that were written, the smarthost has answered
+ * some: perhaps it lost the others. */
+static void
+ahead_failed(struct conversation *c)
+{
+	if (!c->answered || c->awaited == 0 || c->stream.error == STREAM_STOPPED)
+		return;
+	c->peer |= c->stream.error == STREAM_TIMEOUT && c->awaited > 1 ? PEER_STALLED : PEER_BROKE;
 }
 
 int
 conversation_reply(struct conversation *c)
 {
-	return reply_read(&c->stream, &c->reply);
+	if (reply_read(&c->stream, &c->reply) < 0) {
+		ahead_failed(c);
+		return -1;
+	}
+	c->answered = true;
+	c->awaited -= c->awaited > 0;
+	return 0;
 }
 
 static int
@@ -93,6 +111,12 @@ ehlo(struct conversation *c)
 	if (reply_meaning(PHASE_GREETING, &c->reply) != MEANS_OK)
 		return greeting_refused(c, "EHLO");
 	capabilities_parse(&c->can, buf_string(&c->reply.text));
+	if (c->settings->ehlo != c->can.check)
+		return 0;
+	c->peer = c->settings->peer;
+	c->recipients_max = c->settings->recipients_max;
+	if ((c->peer & PEER_LOCKSTEP) != 0)
+		c->can.set &= ~(unsigned)CAN_PIPELINING;
 	return 0;
 }
 

@@ -22,9 +22,16 @@ struct conversation {
 	struct reply reply; /* the last one read */
 	char host[256];     /* A-labels */
 	char ehlo[300];
-	bool secured;       /* TLS is on */
-	bool reset;         /* a transaction was left open: RSET before the next MAIL */
-	unsigned delivered; /* messages, in this conversation */
+	bool secured;            /* TLS is on */
+	bool closed;             /* a reply has ended it */
+	bool lost;               /* replies are missing */
+	bool failing;            /* … or will have, when the replies that are due have come */
+	bool reset;              /* a transaction was left open: RSET before the next MAIL */
+	unsigned delivered;      /* messages, in this conversation */
+	unsigned awaited;        /* replies to commands that were written */
+	bool answered;           /* there was one since that was 0 */
+	unsigned peer;           /* enum ipc_peer: what was found out about the smarthost */
+	unsigned recipients_max; /* that a transaction may have, 0: not known */
 
 	/* why it cannot go on */
 	enum ipc_fault fault;

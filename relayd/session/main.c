@@ -27,13 +27,25 @@
 #include "relayd/session/lock.h"
 #include "relayd/session/secret.h"
 #include "relayd/session/transaction.h"
+#include "relayd/session/window.h"
 
 #define CONTROL STDIN_FILENO
+
+/* A job that has come and waits for its turn. */
+struct waiting {
+	struct ipc_job job;
+	int fd;
+};
 
 struct session {
 	struct ipc_settings settings;
 	struct conversation conversation;
 	struct buf secret;
+	struct window window;
+	bool windowed;           /* several messages may be in flight */
+	unsigned recipients_max; /* that relayd was told */
+	struct waiting waiting[IPC_WINDOW_MAX];
+	size_t first, waiting_count;
 };
 
 static void
@@ -221,39 +233,143 @@ outcomes_report(uint32_t job, const struct transaction *t)
 	}
 }
 
-/* Runs one job; false if the conversation ends with it, and *excused says that it is
- * not the smarthost's fault. */
+/* What became of a message; *excused: that the conversation ends with it is not the
+ * smarthost's fault. */
+static void
+end_tell(const struct session *s, uint32_t job, const struct transaction *t, enum ipc_end end,
+    const char *error, bool *excused)
+{
+	const struct conversation *c = &s->conversation;
+
+	/* so is a connection that went stale while it was idle */
+	*excused = t->own_fault || (t->broken && end == END_UNSENT && !t->answered &&
+				       c->delivered > 0 && c->stream.error == STREAM_CLOSED);
+	if (t->outcomes != NULL && (end == END_COMPLETE || end == END_DOUBT))
+		outcomes_report(job, t);
+	if (end == END_UNSENT && *excused)
+		end = END_STALE;
+	end_report(job, end,
+	    error != NULL        ? error
+	    : end == END_CORRUPT ? "its check value is wrong, or its lines do not end in CRLF"
+	    : c->stream.error != STREAM_OK || c->closed || c->failing || t->broken ? c->problem
+										   : "");
+}
+
+/* What was found out about the smarthost, for the sessions that follow. */
+static void
+peer_report(const struct conversation *c)
+{
+	struct ipc_report r = { .type = REPORT_PEER,
+		.job = c->can.check,
+		.value = c->peer,
+		.recipient = c->recipients_max };
+
+	report_send(&r, "");
+}
+
+/* How many recipients it takes is of use at once. */
+static void
+limit_tell(struct session *s)
+{
+	if (s->recipients_max == s->conversation.recipients_max)
+		return;
+	s->recipients_max = s->conversation.recipients_max;
+	peer_report(&s->conversation);
+}
+
+/* Runs one job, with nothing else in flight; false if the conversation ends with it. */
 static bool
-job_run(struct session *s, const struct ipc_job *job, int fd, bool *excused)
+job_run(struct session *s, const struct ipc_job *job, struct message *m, bool *excused)
 {
 	struct conversation *c = &s->conversation;
 	struct transaction t = { .outcomes = NULL };
-	struct message m;
-	enum message_status status = message_open_fd(&m, fd);
 	enum ipc_end end;
 
-	if (status != MESSAGE_OK || transaction_init(&t, c, &m, job->finished) < 0) {
-		end_report(job->id, status == MESSAGE_CORRUPT ? END_CORRUPT : END_UNSENT,
-		    m.error != NULL ? m.error : strerror(errno));
-		message_close(&m);
+	if (transaction_init(&t, c, m, job->finished) < 0) {
+		end_report(job->id, END_STALE, strerror(errno));
+		message_close(m);
 		return true;
 	}
 	end = transaction_run(&t);
-	/* so is a connection that went stale while it was idle */
-	*excused = t.own_fault || (t.broken && end == END_UNSENT && !t.answered &&
-				      c->delivered > 0 && c->stream.error == STREAM_CLOSED);
-	if (end == END_COMPLETE || end == END_DOUBT)
-		outcomes_report(job->id, &t);
-	if (end == END_UNSENT && *excused)
-		end = END_STALE;
-	end_report(job->id, end,
-	    end == END_CORRUPT ? "its check value is wrong, or its lines do not end in CRLF"
-	    : t.broken         ? c->problem
-			       : "");
+	end_tell(s, job->id, &t, end, NULL, excused);
 	c->delivered += end == END_COMPLETE;
+	limit_tell(s);
 	transaction_fini(&t);
-	message_close(&m);
+	message_close(m);
 	return !t.broken;
+}
+
+/* The oldest message in flight comes to its end; false if the conversation does. */
+static bool
+window_run(struct session *s, bool *excused)
+{
+	struct conversation *c = &s->conversation;
+	const struct slot *slot = window_oldest(&s->window);
+	bool mine = false, goes_on = c->stream.error == STREAM_OK && !c->closed && !c->failing;
+
+	end_tell(s, slot->job, &slot->transaction, slot->result,
+	    slot->result == END_CORRUPT ? slot->message.error : NULL, &mine);
+	/* it is the first that tells why */
+	if (!goes_on && slot->transaction.broken)
+		*excused = mine;
+	c->delivered += slot->result == END_COMPLETE;
+	limit_tell(s);
+	window_take(&s->window);
+	return goes_on;
+}
+
+/* relayd says something: a job; that it wants an end (-1); or that it is gone (-2). */
+static int
+control_ready(void *context)
+{
+	static union ipc_packet packet;
+	struct session *s = context;
+	struct waiting *place;
+	int fd, r = ipc_receive(CONTROL, &packet, &fd);
+
+	if (r == 1 && packet.kind == IPC_JOB && fd >= 0 && s->waiting_count < IPC_WINDOW_MAX) {
+		place = &s->waiting[(s->first + s->waiting_count++) % IPC_WINDOW_MAX];
+		place->job = packet.job;
+		place->fd = fd;
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	return r == 1 && packet.kind == IPC_STOP ? -1 : -2;
+}
+
+static struct waiting *
+waiting_take(struct session *s)
+{
+	struct waiting *w = &s->waiting[s->first];
+
+	s->first = (s->first + 1) % IPC_WINDOW_MAX;
+	s->waiting_count--;
+	return w;
+}
+
+/* Takes in all that has come. */
+static void
+jobs_take(struct session *s)
+{
+	struct pollfd fd = { .fd = CONTROL, .events = POLLIN };
+
+	while (!s->conversation.stream.stopping && s->waiting_count < IPC_WINDOW_MAX &&
+	       poll(&fd, 1, 0) > 0)
+		if (control_ready(s) < 0)
+			s->conversation.stream.stopping = true;
+}
+
+/* What was not begun when the conversation ended. */
+static void
+waiting_return(struct session *s)
+{
+	while (s->waiting_count > 0) {
+		const struct waiting *w = waiting_take(s);
+
+		close(w->fd);
+		end_report(w->job.id, END_STALE, "");
+	}
 }
 
 /* After FAILED or CLOSING: whatever crosses it on the way comes back unsent. */
@@ -273,10 +389,11 @@ wind_down(void)
 }
 
 static void
-closing(const char *why)
+closing(const struct conversation *c, const char *why)
 {
 	struct ipc_report r = { .type = REPORT_CLOSING };
 
+	peer_report(c);
 	report_send(&r, why);
 	wind_down();
 }
@@ -289,54 +406,147 @@ idle_end(struct conversation *c)
 
 	stream_timeout(&c->stream, 100000);
 	if (conversation_reply(c) < 0)
-		closing(c->stream.problem);
+		closing(c, c->stream.problem);
 	else
-		closing(reply_line(&c->reply, line, sizeof(line)));
+		closing(c, reply_line(&c->reply, line, sizeof(line)));
+}
+
+/* Waits for a job.  False: the smarthost or relayd wants an end. */
+static bool
+job_await(struct session *s)
+{
+	struct conversation *c = &s->conversation;
+	struct pollfd fds[2] = { { .fd = CONTROL, .events = POLLIN },
+		{ .fd = c->stream.fd, .events = POLLIN } };
+
+	while (s->waiting_count == 0 && !c->stream.stopping) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return false;
+		/* what the smarthost says comes first: it may be its farewell */
+		if (fds[1].revents != 0 && stream_take(&c->stream) != 0) {
+			idle_end(c);
+			return false;
+		}
+		if (fds[0].revents != 0)
+			jobs_take(s);
+	}
+	if (!c->stream.stopping)
+		return true;
+	waiting_return(s);
+	conversation_quit(c);
+	return false;
+}
+
+/* Brings a job under way; false if the conversation ends with it. */
+static bool
+job_begin(struct session *s, bool *excused)
+{
+	const struct waiting *w = waiting_take(s);
+	struct conversation *c = &s->conversation;
+	struct message m;
+	enum message_status status = message_open_fd(&m, w->fd);
+
+	if (status != MESSAGE_OK) {
+		window_put_result(
+		    &s->window, w->job.id, &m, status == MESSAGE_CORRUPT ? END_CORRUPT : END_STALE);
+	} else if (s->windowed && window_takes(&s->window, &m)) {
+		/* each reply must belong to a command */
+		if (s->window.count == 0 && stream_has_input(&c->stream)) {
+			stream_fail(&c->stream, STREAM_CLOSED, "the smarthost speaks out of turn");
+			conversation_broken(c);
+		}
+		window_put(&s->window, w->job.id, &m, w->job.finished);
+	} else {
+		while (s->window.count > 0) {
+			if (!window_run(s, excused)) {
+				window_put_result(&s->window, w->job.id, &m, END_STALE);
+				return false;
+			}
+		}
+		return job_run(s, &w->job, &m, excused);
+	}
+	return true;
+}
+
+/* Waits for the reply to the oldest message in flight.  False if there is something to do
+ * before it comes: another job. */
+static bool
+reply_await(struct session *s)
+{
+	struct stream *stream = &s->conversation.stream;
+	bool idle = true;
+
+	if (!window_waits(&s->window))
+		return true;
+	stream->last_reply = true;
+	stream_timeout(stream, s->conversation.settings->command_timeout);
+	if (stream->error == STREAM_OK && stream_await(stream) == 0)
+		while (idle && !stream->stopping && !stream_has_input(stream))
+			idle = s->waiting_count == 0 && stream_wait(stream, POLLIN) == 0 &&
+			       stream_take(stream) >= 0;
+	stream->last_reply = false;
+	return stream->error != STREAM_OK || stream->stopping || s->waiting_count == 0 ||
+	       stream_has_input(stream);
 }
 
 static void
 jobs_run(struct session *s)
 {
-	static union ipc_packet packet;
 	struct conversation *c = &s->conversation;
-	struct pollfd fds[2] = { { .fd = CONTROL, .events = POLLIN },
-		{ .fd = c->stream.fd, .events = POLLIN } };
-	bool excused = false;
-	int fd;
+	bool excused = false, goes_on = true;
 
-	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+	while (goes_on && !c->stream.stopping) {
+		if (s->window.count == 0 && !job_await(s))
 			return;
-		/* what the smarthost says comes first: it may be its farewell */
-		if (fds[1].revents != 0 && stream_take(&c->stream) != 0) {
-			idle_end(c);
-			return;
-		}
-		if (fds[0].revents == 0)
-			continue;
-		if (ipc_receive(CONTROL, &packet, &fd) != 1 || packet.kind != IPC_JOB || fd < 0) {
-			conversation_quit(c);
-			return;
-		}
-		if (job_run(s, &packet.job, fd, &excused) && !c->stream.stopping)
-			continue;
-		if (c->stream.stopping) {
-			conversation_quit(c);
-		} else if (excused) {
-			closing(c->problem);
-		} else {
-			failed_report(c);
-			wind_down();
-		}
+		jobs_take(s);
+		while (goes_on && s->waiting_count > 0 && s->window.count < IPC_WINDOW_MAX &&
+		       !c->stream.stopping)
+			goes_on = job_begin(s, &excused);
+		if (goes_on && s->window.count > 0 && reply_await(s))
+			goes_on = window_run(s, &excused);
+	}
+	while (s->window.count > 0)
+		window_run(s, &excused);
+	waiting_return(s);
+	if (c->stream.stopping) {
+		conversation_quit(c);
+	} else if (excused) {
+		closing(c, c->problem);
+	} else {
+		peer_report(c);
+		failed_report(c);
+		wind_down();
+	}
+}
+
+/* Ready: with what it can do. */
+static void
+session_run(struct session *s, const char *text)
+{
+	struct conversation *c = &s->conversation;
+	struct ipc_report ready = { .type = REPORT_READY };
+	int chunks = window_probe(c);
+
+	s->window.conversation = c;
+	c->stream.control_read = control_ready;
+	c->stream.control_context = s;
+	if (chunks < 0) {
+		closing(c, c->stream.problem);
 		return;
 	}
+	s->windowed = chunks > 0;
+	s->recipients_max = c->recipients_max;
+	ready.value =
+	    (s->windowed ? READY_WINDOWED : 0U) | ((c->can.set & CAN_DSN) != 0 ? READY_DSN : 0U);
+	peer_report(c);
+	report_send(&ready, text);
+	jobs_run(s);
 }
 
 int
 main(int argc, char **argv)
 {
 	static struct session s;
-	struct ipc_report ready = { .type = REPORT_READY };
 	char text[400];
 
 	(void)argv;
@@ -355,9 +565,7 @@ main(int argc, char **argv)
 		failed_report(&s.conversation);
 		wind_down();
 	} else {
-		ready.value = (s.conversation.can.set & CAN_DSN) != 0;
-		report_send(&ready, text);
-		jobs_run(&s);
+		session_run(&s, text);
 	}
 	stream_close(&s.conversation.stream);
 	auth_fini(&s.conversation.auth);

@@ -13,7 +13,6 @@
 
 #include "base/clock.h"
 #include "base/number.h"
-#include "relayd/ipc.h"
 
 #define IN_OCTETS_MAX (1 << 20) /* replies that the peer may send ahead of our reading */
 #define OUT_OCTETS_MAX (256 << 10)
@@ -45,8 +44,8 @@ stream_close(struct stream *s)
 void
 stream_timeout(struct stream *s, uint64_t usec)
 {
-	s->timeout = usec;
-	s->deadline = clock_boot() + (int64_t)usec;
+	s->timeout = s->stopping && usec > LAST_REPLY_WAIT ? LAST_REPLY_WAIT : usec;
+	s->deadline = clock_boot() + (int64_t)s->timeout;
 }
 
 int
@@ -61,18 +60,17 @@ stream_fail(struct stream *s, enum stream_error error, const char *fmt, ...)
 	return -1;
 }
 
-/* relayd says stop, or has ended.  A reply that decides about a message is worth
- * a short wait; nothing else is. */
+/* relayd has something to say, or has ended.  A reply that decides about a message is
+ * worth a short wait; nothing else is. */
 static int
-control_read(struct stream *s)
+control_take(struct stream *s)
 {
-	union ipc_packet packet;
-	int fd, r = ipc_receive(s->control, &packet, &fd);
+	int r = s->control_read == NULL ? -2 : s->control_read(s->control_context);
 
-	if (fd >= 0)
-		close(fd);
+	if (r == 0)
+		return 0;
 	s->stopping = true;
-	if (r == 1 && packet.kind == IPC_STOP && s->last_reply) {
+	if (r == -1 && s->last_reply) {
 		int64_t limit = clock_boot() + (int64_t)LAST_REPLY_WAIT;
 
 		if (s->deadline > limit) {
@@ -88,7 +86,7 @@ int
 stream_wait(struct stream *s, short events)
 {
 	struct pollfd fds[2] = { { .fd = s->fd, .events = events },
-		{ .fd = s->control, .events = POLLIN } };
+		{ .fd = s->stopping ? -1 : s->control, .events = POLLIN } };
 	char length[DURATION_SIZE];
 
 	for (;;) {
@@ -100,8 +98,8 @@ stream_wait(struct stream *s, short events)
 			return stream_fail(s, STREAM_CLOSED, "poll: %s", strerror(errno));
 		if (n < 0)
 			continue;
-		if (fds[1].revents != 0 && control_read(s) < 0)
-			return -1;
+		if (fds[1].revents != 0 && !s->stopping)
+			return control_take(s);
 		if (fds[0].revents != 0)
 			return 0;
 		if (n == 0 && clock_boot() >= s->deadline)
@@ -206,10 +204,14 @@ stream_flush(struct stream *s)
 			return s->error == STREAM_CLOSED ? last_words(s) : -1;
 		if (n > 0) {
 			buf_consume(&s->out, (size_t)n);
+			s->sent += (uint64_t)n;
 			s->deadline = clock_boot() + (int64_t)s->timeout;
 			continue;
 		}
 		if (stream_wait(s, POLLOUT | POLLIN) < 0 || receive(s) < 0)
+			return -1;
+		/* what comes in does not prolong the wait */
+		if (clock_boot() >= s->deadline && stream_wait(s, 0) < 0)
 			return -1;
 	}
 	return 0;
@@ -225,6 +227,7 @@ stream_write(struct stream *s, const void *data, size_t len)
 
 		if (buf_append(&s->out, p, n) < 0)
 			return stream_fail(s, STREAM_PROTOCOL, "out of memory");
+		s->written += n;
 		if (s->out.len >= OUT_FLUSH_AT && stream_flush(s) < 0)
 			return -1;
 		p += n;

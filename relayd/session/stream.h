@@ -25,12 +25,20 @@ enum stream_error {
 	STREAM_STOPPED,  /* relayd wants an end, or is gone */
 };
 
+/* Called when the socket to relayd is readable: 0 to go on; -1 when relayd wants an end;
+ * -2 when it is gone. */
+typedef int stream_control(void *context);
+
 struct stream {
 	int fd;
-	int control;          /* the socket to relayd */
+	int control; /* the socket to relayd */
+	stream_control *control_read;
+	void *control_context;
 	gnutls_session_t tls; /* NULL in the clear */
 	struct buf in, out;
 	size_t parsed;    /* octets of `in` that have been read */
+	uint64_t written; /* octets so far */
+	uint64_t sent;    /* … that the kernel has */
 	int64_t deadline; /* CLOCK_BOOTTIME */
 	uint64_t timeout; /* that each wait begins with */
 	enum stream_error error;
@@ -42,6 +50,7 @@ struct stream {
 /* All that return int: 0, or -1 with error and problem set, after which only
  * stream_close() makes sense. */
 
+/* control_read is called in every wait; NULL: whatever comes means the end. */
 void stream_init(struct stream *s, int fd, int control);
 void stream_close(struct stream *s);
 
@@ -51,7 +60,8 @@ void stream_timeout(struct stream *s, uint64_t usec);
 int stream_fail(struct stream *s, enum stream_error error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Waits until the socket allows `events` (poll(2)) or the deadline. */
+/* Waits until the socket allows `events` (poll(2)) or the deadline; it may also come back
+ * because relayd had something to say. */
 int stream_wait(struct stream *s, short events);
 
 /* Appends; flushes when much has come together. */

@@ -15,20 +15,10 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "relayd/session/answers.h"
 #include "relayd/session/commands.h"
-#include "relayd/session/meaning.h"
 
 #define RCPT_BATCH 100
-#define LINE_OCTETS 400
-
-/* What the phases below come back with. */
-enum step {
-	STEP_ON,     /* go on */
-	STEP_DONE,   /* all outcomes are known */
-	STEP_UNSENT, /* the conversation's fault says why */
-	STEP_DOUBT,
-	STEP_CORRUPT,
-};
 
 int
 transaction_init(
@@ -53,143 +43,27 @@ transaction_fini(struct transaction *t)
 	buf_free(&t->header.text);
 }
 
-static void
-outcome_set(struct outcome *o, enum ipc_outcome value, unsigned code, const char *text)
-{
-	free(o->text);
-	o->text = strdup(text);
-	o->value = value;
-	o->code = code;
-	o->known = o->fresh = true;
-}
-
-/* The same for all recipients that have none yet. */
-static enum step
-outcome_set_all(struct transaction *t, enum ipc_outcome value, unsigned code, const char *text)
-{
-	for (size_t i = 0; i < t->message->envelope.recipient_count; i++)
-		if (t->outcomes[i].wanted && !t->outcomes[i].known)
-			outcome_set(&t->outcomes[i], value, code, text);
-	return STEP_DONE;
-}
-
-static enum step
-reply_for_all(struct transaction *t, enum ipc_outcome value)
-{
-	char line[LINE_OCTETS];
-
-	return outcome_set_all(
-	    t, value, t->c->reply.code, reply_line(&t->c->reply, line, sizeof(line)));
-}
-
-static enum step
-broken(struct transaction *t)
-{
-	conversation_broken(t->c);
-	t->broken = true;
-	return STEP_UNSENT;
-}
-
-/* The replies that are the smarthost's fault, in any phase. */
-static enum step
-refused(struct transaction *t, enum meaning meaning, const char *to_what)
-{
-	conversation_refused(t->c, meaning_fault(meaning), to_what);
-	t->broken = true;
-	/* if it takes not even one, it is of no use */
-	t->own_fault |= meaning == MEANS_RECONNECT && t->c->delivered > 0;
-	return STEP_UNSENT;
-}
-
-/* Reads the reply to a command and says what it means. */
-static int
-reply(struct transaction *t, enum phase phase, enum meaning *meaning)
-{
-	if (conversation_reply(t->c) < 0)
-		return -1;
-	t->answered = true;
-	*meaning = reply_meaning(phase, &t->c->reply);
-	return 0;
-}
-
-static enum ipc_outcome
-outcome_of(enum meaning meaning)
-{
-	return meaning == MEANS_REFUSED          ? OUTCOME_REFUSED
-	       : meaning == MEANS_SENDER_REFUSED ? OUTCOME_SENDER_REFUSED
-						 : OUTCOME_DEFERRED;
-}
-
-/* The same where all of the message is judged: MAIL knows its size. */
-static enum ipc_outcome
-outcome_of_content(enum meaning meaning)
-{
-	return meaning == MEANS_REFUSED ? OUTCOME_CONTENT_REFUSED : outcome_of(meaning);
-}
-
-static enum step
-mail_answered(struct transaction *t)
-{
-	enum meaning meaning;
-
-	if (reply(t, PHASE_MAIL, &meaning) < 0)
-		return broken(t);
-	switch (meaning) {
-	case MEANS_OK:
-		return STEP_ON;
-	case MEANS_DEFERRED:
-	case MEANS_REFUSED:
-	case MEANS_SENDER_REFUSED:
-		return reply_for_all(t, outcome_of_content(meaning));
-	default:
-		return refused(t, meaning, "MAIL");
-	}
-}
-
-static enum step
-rcpt_answered(struct transaction *t, struct outcome *o, bool *accepted)
-{
-	char line[LINE_OCTETS];
-	enum meaning meaning;
-
-	if (reply(t, PHASE_RCPT, &meaning) < 0)
-		return broken(t);
-	if (meaning == MEANS_OK) {
-		*accepted = true;
-		return STEP_ON;
-	}
-	if (meaning != MEANS_DEFERRED && meaning != MEANS_REFUSED &&
-	    meaning != MEANS_SENDER_REFUSED)
-		return refused(t, meaning, "RCPT");
-	outcome_set(
-	    o, outcome_of(meaning), t->c->reply.code, reply_line(&t->c->reply, line, sizeof(line)));
-	return STEP_ON;
-}
-
 static int
 rcpt_write(struct transaction *t, size_t i)
 {
 	int r = command_rcpt(t->c, &t->message->envelope.recipients[i]);
 
 	if (r > 0)
-		outcome_set(&t->outcomes[i], OUTCOME_REFUSED, 553,
-		    "553 5.6.7 the address needs SMTPUTF8, which the smarthost does not offer");
+		outcome_set(&t->outcomes[i], OUTCOME_REFUSED, 553, COMMAND_NEEDS_SMTPUTF8);
 	return r < 0 ? -1 : 0;
 }
 
-/* Is recipient i to stand in this transaction? */
-static bool
-is_open(const struct transaction *t, size_t i)
+/* Those that are too many for one transaction wait for the next. */
+static void
+recipients_limit(struct transaction *t)
 {
-	return t->outcomes[i].wanted && !t->outcomes[i].known;
-}
+	size_t room = t->c->recipients_max;
 
-static size_t
-next_open(const struct transaction *t, size_t i)
-{
-	while (i < t->message->envelope.recipient_count && !is_open(t, i))
-		i++;
-	return i;
+	for (size_t i = 0; room > 0 && i < t->message->envelope.recipient_count; i++)
+		if (outcome_is_open(t, i) && --room == 0)
+			while (++i < t->message->envelope.recipient_count)
+				t->outcomes[i].held =
+				    t->outcomes[i].wanted && !t->outcomes[i].known;
 }
 
 /*
@@ -202,60 +76,35 @@ recipients_send(struct transaction *t, bool pipelining, bool *accepted, bool *da
 {
 	size_t count = t->message->envelope.recipient_count, batch = pipelining ? RCPT_BATCH : 1;
 	bool mail_open = pipelining;
-	size_t i = next_open(t, 0);
+	size_t i = outcome_next_open(t, 0);
 	enum step step, mail = STEP_ON;
 
+	recipients_limit(t);
 	while (i < count) {
 		size_t sent[RCPT_BATCH], n = 0;
 
-		for (; i < count && n < batch; i = next_open(t, i + 1)) {
+		for (; i < count && n < batch; i = outcome_next_open(t, i + 1)) {
 			if (rcpt_write(t, i) < 0)
-				return broken(t);
-			if (is_open(t, i))
+				return answers_broken(t);
+			if (outcome_is_open(t, i))
 				sent[n++] = i;
 		}
 		*data_written = pipelining && i == count;
 		if (*data_written && conversation_command(t->c, "DATA") < 0)
-			return broken(t);
-		if (mail_open && (mail = mail_answered(t)) == STEP_UNSENT)
+			return answers_broken(t);
+		if (mail_open && (mail = answers_mail(t)) == STEP_UNSENT)
 			return mail;
 		mail_open = false;
 		for (size_t k = 0; k < n; k++) {
-			/* after a refused MAIL these replies say nothing new */
-			struct outcome *o = &t->outcomes[sent[k]];
-			struct outcome ignored = { .known = false };
-			bool yes = false;
-
-			step = rcpt_answered(t, mail == STEP_ON ? o : &ignored, &yes);
-			free(ignored.text);
-			if (step != STEP_ON && mail == STEP_ON)
+			step = mail == STEP_ON ? answers_rcpt(t, &t->outcomes[sent[k]], accepted)
+					       : answers_in_vain(t);
+			if (step != STEP_ON)
 				return step;
-			*accepted |= yes && mail == STEP_ON;
 		}
-		if (mail != STEP_ON && i < count)
+		if (mail != STEP_ON && !*data_written)
 			return mail;
 	}
 	return mail;
-}
-
-/* The reply to the end of the data, or one that came before it. */
-static enum step
-end_answered(struct transaction *t)
-{
-	enum meaning meaning = reply_meaning(PHASE_END, &t->c->reply);
-
-	switch (meaning) {
-	case MEANS_OK:
-		t->c->reset = false;
-		return reply_for_all(t, OUTCOME_DELIVERED);
-	case MEANS_DEFERRED:
-	case MEANS_REFUSED:
-	case MEANS_SENDER_REFUSED:
-		t->c->reset = false;
-		return reply_for_all(t, outcome_of_content(meaning));
-	default:
-		return refused(t, meaning, "the end of the message");
-	}
 }
 
 /* The connection broke while content was written.  A server that refuses a
@@ -266,14 +115,14 @@ content_broken(struct transaction *t)
 	struct conversation *c = t->c;
 	enum meaning meaning;
 
-	broken(t);
+	answers_broken(t);
 	if (c->stream.error != STREAM_CLOSED || !stream_has_input(&c->stream))
 		return STEP_UNSENT;
 	buf_reset(&c->stream.out);
 	if (conversation_reply(c) < 0 || c->reply.code < 400)
 		return STEP_UNSENT;
 	meaning = reply_meaning(PHASE_END, &c->reply);
-	return meaning == MEANS_OK ? STEP_UNSENT : end_answered(t);
+	return meaning == MEANS_OK ? STEP_UNSENT : answers_end(t);
 }
 
 static enum step
@@ -300,7 +149,7 @@ content_send(struct transaction *t, const struct buf *whole)
 		    "the message file %s; closing the connection "
 		    "so that the smarthost drops what it has",
 		    r == CONTENT_CORRUPT ? "is damaged" : "cannot be read");
-		broken(t);
+		answers_broken(t);
 		t->own_fault = true;
 		return r == CONTENT_CORRUPT ? STEP_CORRUPT : STEP_UNSENT;
 	}
@@ -314,17 +163,17 @@ content_send(struct transaction *t, const struct buf *whole)
 	stream_timeout(&c->stream, timeout * 2);
 	c->stream.last_reply = true;
 	if (conversation_reply(c) < 0) {
-		broken(t);
+		answers_broken(t);
 		return STEP_DOUBT;
 	}
 	c->stream.last_reply = false;
 	if (c->reply.code < 400 && c->reply.code >= 300) {
 		stream_fail(&c->stream, STREAM_PROTOCOL,
 		    "the smarthost answers %u to a whole message", c->reply.code);
-		broken(t);
+		answers_broken(t);
 		return STEP_DOUBT;
 	}
-	return end_answered(t);
+	return answers_end(t);
 }
 
 /* DATA has been written behind the last RCPT, or is written here. */
@@ -338,13 +187,13 @@ data_send(struct transaction *t, bool written, bool accepted, const struct buf *
 		return STEP_DONE;
 	stream_timeout(&c->stream, c->settings->command_timeout / 5 * 2);
 	if (!written && conversation_command(c, "DATA") < 0)
-		return broken(t);
-	if (reply(t, PHASE_DATA, &meaning) < 0)
-		return broken(t);
+		return answers_broken(t);
+	if (answers_read(t, PHASE_DATA, &meaning) < 0)
+		return answers_broken(t);
 	if (meaning == MEANS_OK && !accepted) {
 		/* RFC 2920 section 3.1: an empty message ends what nobody gets */
 		if (stream_write(&c->stream, ".\r\n", 3) < 0 || conversation_reply(c) < 0)
-			return broken(t);
+			return answers_broken(t);
 		return STEP_DONE;
 	}
 	if (!accepted)
@@ -355,21 +204,36 @@ data_send(struct transaction *t, bool written, bool accepted, const struct buf *
 	case MEANS_DEFERRED:
 	case MEANS_REFUSED:
 	case MEANS_SENDER_REFUSED:
-		return reply_for_all(t, outcome_of(meaning));
+		return answers_for_all(t, answers_outcome(meaning));
 	default:
-		return refused(t, meaning, "DATA");
+		return answers_refused(t, meaning, "DATA");
 	}
 }
 
-/* Without a clean start the next replies would speak of the last transaction. */
-static enum step
-reset_answered(struct transaction *t)
+enum step
+transaction_sender(struct transaction *t, const char **sender, char *room, size_t size)
 {
-	enum meaning meaning;
+	const struct conversation *c = t->c;
+	const char *own = t->message->envelope.sender, *from = c->settings->from;
 
-	if (reply(t, PHASE_GREETING, &meaning) < 0)
-		return broken(t);
-	return meaning == MEANS_OK ? STEP_ON : refused(t, meaning, "RSET");
+	*sender = own;
+	if (*own != '\0')
+		*sender = command_address(c, *from != '\0' ? from : own, room, size);
+	return *sender != NULL
+		   ? STEP_ON
+		   : outcome_set_all(t, OUTCOME_SENDER_REFUSED, 553,
+			 "553 5.6.7 the sender needs SMTPUTF8, which the smarthost does not offer");
+}
+
+enum step
+transaction_size_check(struct transaction *t)
+{
+	const struct capabilities *can = &t->c->can;
+
+	if ((can->set & CAN_SIZE) && can->size > 0 && t->length > can->size)
+		return outcome_set_all(t, OUTCOME_CONTENT_REFUSED, 552,
+		    "552 5.3.4 the message is larger than the smarthost takes");
+	return STEP_ON;
 }
 
 static enum step
@@ -377,29 +241,24 @@ envelope_send(struct transaction *t, const struct buf *whole)
 {
 	struct conversation *c = t->c;
 	bool pipelining = (c->can.set & CAN_PIPELINING) != 0, accepted = false, written = false;
-	const char *sender = t->message->envelope.sender, *from = c->settings->from;
+	const char *sender;
 	char ascii[600];
 	enum step step;
 
-	if (*sender != '\0')
-		sender = command_address(c, *from != '\0' ? from : sender, ascii, sizeof(ascii));
-	if (sender == NULL)
-		return outcome_set_all(t, OUTCOME_SENDER_REFUSED, 553,
-		    "553 5.6.7 the sender needs SMTPUTF8, which the smarthost does not offer");
-	if ((c->can.set & CAN_SIZE) && c->can.size > 0 && t->length > c->can.size)
-		return outcome_set_all(t, OUTCOME_CONTENT_REFUSED, 552,
-		    "552 5.3.4 the message is larger than the smarthost takes");
+	if ((step = transaction_sender(t, &sender, ascii, sizeof(ascii))) != STEP_ON ||
+	    (step = transaction_size_check(t)) != STEP_ON)
+		return step;
 	stream_timeout(&c->stream, c->settings->command_timeout);
 	if (c->reset && conversation_command(c, "RSET") < 0)
-		return broken(t);
-	if (c->reset && !pipelining && (step = reset_answered(t)) != STEP_ON)
+		return answers_broken(t);
+	if (c->reset && !pipelining && (step = answers_reset(t)) != STEP_ON)
 		return step;
 	if (command_mail(c, t->message, sender, t->length) < 0)
-		return broken(t);
-	if (c->reset && pipelining && (step = reset_answered(t)) != STEP_ON)
+		return answers_broken(t);
+	if (c->reset && pipelining && (step = answers_reset(t)) != STEP_ON)
 		return step;
 	c->reset = true;
-	step = pipelining ? STEP_ON : mail_answered(t);
+	step = pipelining ? STEP_ON : answers_mail(t);
 	if (step == STEP_ON)
 		step = recipients_send(t, pipelining, &accepted, &written);
 	if (step == STEP_UNSENT)
@@ -408,25 +267,59 @@ envelope_send(struct transaction *t, const struct buf *whole)
 	return data_send(t, written, accepted && step == STEP_ON, whole);
 }
 
+static bool
+is_too_many(const struct outcome *o)
+{
+	return o->fresh && o->value == OUTCOME_DEFERRED && (o->code == 452 || o->code == 552);
+}
+
+/* How many recipients the last transaction delivered to, how many were too many for it, and
+ * how many were held back. */
+struct tally {
+	size_t delivered, too_many, held;
+};
+
+static struct tally
+transaction_tally(const struct transaction *t)
+{
+	struct tally n = { 0, 0, 0 };
+
+	for (size_t i = 0; i < t->message->envelope.recipient_count; i++) {
+		const struct outcome *o = &t->outcomes[i];
+
+		n.delivered += o->fresh && o->value == OUTCOME_DELIVERED;
+		n.too_many += is_too_many(o);
+		n.held += o->held;
+	}
+	return n;
+}
+
+bool
+transaction_wants_more(const struct transaction *t)
+{
+	struct tally n = transaction_tally(t);
+
+	return ((n.delivered > 0 && n.too_many > 0) || n.held > 0) && !t->broken;
+}
+
 /* RFC 5321 section 4.5.3.1.10: "too many recipients" is about this transaction
- * only.  If it delivered to some, the others get one of their own, at once. */
+ * only.  If it delivered to some, the others get one of their own, at once; and the next
+ * transactions have no more than that. */
 static bool
 too_many_reopen(struct transaction *t)
 {
-	size_t count = t->message->envelope.recipient_count;
-	bool some = false, more = false;
+	bool more = transaction_wants_more(t);
+	struct tally n = transaction_tally(t);
 
-	for (size_t i = 0; i < count; i++)
-		some |= t->outcomes[i].fresh && t->outcomes[i].value == OUTCOME_DELIVERED;
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < t->message->envelope.recipient_count; i++) {
 		struct outcome *o = &t->outcomes[i];
 
-		if (some && o->fresh && o->value == OUTCOME_DEFERRED &&
-		    (o->code == 452 || o->code == 552)) {
+		if (n.delivered > 0 && is_too_many(o)) {
 			o->known = false;
-			more = true;
+			if (o->text != NULL && strstr(o->text, ".5.3 ") != NULL)
+				t->c->recipients_max = (unsigned)n.delivered;
 		}
-		o->fresh = false;
+		o->fresh = o->held = false;
 	}
 	return more;
 }
@@ -448,42 +341,9 @@ too_many_send(struct transaction *t, const struct buf *whole)
 	return STEP_DONE;
 }
 
-enum ipc_end
-transaction_run(struct transaction *t)
+static enum ipc_end
+end_of(enum step step)
 {
-	struct buf whole = BUF_INIT(0);
-	bool small = t->message->length <= CONTENT_WHOLE_MAX;
-	const struct ipc_settings *settings = t->c->settings;
-	enum content_result r;
-	enum step step;
-
-	if (next_open(t, 0) == t->message->envelope.recipient_count)
-		return END_COMPLETE;
-	if (stream_has_input(&t->c->stream)) {
-		/* each reply must belong to a command */
-		stream_fail(&t->c->stream, STREAM_CLOSED, "the smarthost speaks out of turn");
-		broken(t);
-		return END_UNSENT;
-	}
-	r = content_prepare(t->message, settings->rewrite_from ? settings->from : NULL, &whole,
-	    &t->header, &t->length);
-	if (r == CONTENT_OK)
-		r = conversion_prepare(
-		    &t->conversion, t->message, &t->c->can, &whole, &t->header, &t->length);
-	if (r == CONTENT_CORRUPT || r == CONTENT_READ) {
-		buf_free(&whole);
-		return r == CONTENT_CORRUPT ? END_CORRUPT : END_STALE;
-	}
-	if (r == CONTENT_HEADER)
-		step = outcome_set_all(t, OUTCOME_CONTENT_REFUSED, 552,
-		    "552 5.3.4 the header is larger than rewrite_from can hold, 8 MB");
-	else if (r == CONTENT_REFUSED)
-		step = outcome_set_all(t, OUTCOME_REFUSED, 554, t->conversion.refusal);
-	else
-		step = envelope_send(t, small ? &whole : NULL);
-	if (step == STEP_DONE)
-		step = too_many_send(t, small ? &whole : NULL);
-	buf_free(&whole);
 	switch (step) {
 	case STEP_UNSENT:
 		return END_UNSENT;
@@ -494,4 +354,65 @@ transaction_run(struct transaction *t)
 	default:
 		return END_COMPLETE;
 	}
+}
+
+enum step
+transaction_prepare(struct transaction *t, struct buf *whole, enum content_result *r)
+{
+	const struct ipc_settings *settings = t->c->settings;
+
+	buf_free(&t->header.text);
+	*r = content_prepare(t->message, settings->rewrite_from ? settings->from : NULL, whole,
+	    &t->header, &t->length);
+	if (*r == CONTENT_OK)
+		*r = conversion_prepare(
+		    &t->conversion, t->message, &t->c->can, whole, &t->header, &t->length);
+	if (*r == CONTENT_HEADER)
+		return outcome_set_all(t, OUTCOME_CONTENT_REFUSED, 552,
+		    "552 5.3.4 the header is larger than rewrite_from can hold, 8 MB");
+	if (*r == CONTENT_REFUSED)
+		return outcome_set_all(t, OUTCOME_REFUSED, 554, t->conversion.refusal);
+	return *r == CONTENT_OK ? STEP_ON : STEP_UNSENT;
+}
+
+enum ipc_end
+transaction_run(struct transaction *t)
+{
+	struct buf whole = BUF_INIT(0);
+	bool small = t->message->length <= CONTENT_WHOLE_MAX;
+	enum content_result r;
+	enum step step;
+
+	if (outcome_next_open(t, 0) == t->message->envelope.recipient_count)
+		return END_COMPLETE;
+	if (stream_has_input(&t->c->stream)) {
+		/* each reply must belong to a command */
+		stream_fail(&t->c->stream, STREAM_CLOSED, "the smarthost speaks out of turn");
+		answers_broken(t);
+		return END_UNSENT;
+	}
+	step = transaction_prepare(t, &whole, &r);
+	if (r == CONTENT_CORRUPT || r == CONTENT_READ) {
+		buf_free(&whole);
+		return r == CONTENT_CORRUPT ? END_CORRUPT : END_STALE;
+	}
+	if (step == STEP_ON)
+		step = envelope_send(t, small ? &whole : NULL);
+	if (step == STEP_DONE)
+		step = too_many_send(t, small ? &whole : NULL);
+	buf_free(&whole);
+	return end_of(step);
+}
+
+enum ipc_end
+transaction_more(struct transaction *t)
+{
+	struct buf whole = BUF_INIT(0);
+	enum content_result r;
+	enum step step = STEP_DONE;
+
+	if (transaction_prepare(t, &whole, &r) == STEP_ON)
+		step = too_many_send(t, &whole);
+	buf_free(&whole);
+	return end_of(step);
 }

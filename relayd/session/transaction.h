@@ -18,6 +18,7 @@ struct outcome {
 	bool wanted; /* this transaction is about it */
 	bool known;  /* value, code and text are set */
 	bool fresh;  /* by the last transaction */
+	bool held;   /* nothing that the last transaction came to is about it */
 	char *text;  /* owned; NULL: none */
 };
 
@@ -46,5 +47,11 @@ void transaction_fini(struct transaction *t);
  * file's check value is wrong, and the smarthost did not get a whole message.
  */
 enum ipc_end transaction_run(struct transaction *t);
+
+/* There was no room for some recipients, or the smarthost said so of them and delivered to
+ * others: true if they want another transaction.  It takes a conversation with nothing in flight,
+ * and a message that can be held. */
+bool transaction_wants_more(const struct transaction *t);
+enum ipc_end transaction_more(struct transaction *t);
 
 #endif

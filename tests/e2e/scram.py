@@ -68,8 +68,7 @@ def converse(line, send, kind, binding):
             send(b"250 2.0.0 taken")
             accepted = True
         elif command == b"QUIT":
-            send(b"221 2.0.0 bye")
-            return accepted
+            return accepted  # nobody waits for the reply
         else:
             send(b"250 2.0.0 fine" if authenticated else b"530 5.7.0 authenticate")
 

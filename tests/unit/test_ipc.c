@@ -58,6 +58,8 @@ each_kind_comes_back_whole(void **state)
 
 		memset(sent, 0x5a, sizeof(*sent));
 		sent->kind = rows[i].kind;
+		if (rows[i].kind == IPC_JOB)
+			sent->job.finished_length = sizeof(sent->job.finished);
 		assert_int_equal(ipc_send(fds[0], sent, rows[i].size, -1), 0);
 		assert_int_equal(ipc_receive(fds[1], got, &fd), 1);
 		assert_memory_equal(got, sent, rows[i].size);
@@ -77,10 +79,15 @@ a_descriptor_is_passed_and_closed_on_exec(void **state)
 	char text[6] = "";
 
 	job->kind = IPC_JOB;
-	assert_int_equal(ipc_send(fds[0], job, sizeof(*job), file), 0);
+	job->finished_length = 2;
+	job->finished[1] = 0x80;
+	memset(got, 0xff, sizeof(*got));
+	assert_int_equal(ipc_send(fds[0], job, IPC_JOB_SIZE(job), file), 0);
 	close(file);
 	assert_int_equal(ipc_receive(fds[1], got, &fd), 1);
 	assert_true(fd >= 0);
+	/* what is not sent of a job is 0 */
+	assert_memory_equal(got->job.finished, job->finished, sizeof(job->finished));
 	assert_int_equal(pread(fd, text, 5, 0), 5);
 	assert_string_equal(text, "hello");
 	assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);

@@ -340,6 +340,8 @@ each_error_names_file_line_and_setting(void **state)
 		{ "from a@x\n", ":1: from: belongs to a smarthost" },
 		{ SMARTHOST "from a\n", ":2: from: must be an address" },
 		{ SMARTHOST "rewrite_from yes\n", ":1: smarthost: rewrite_from needs" },
+		{ SMARTHOST "window 0\n", ":2: window: " },
+		{ SMARTHOST "window 101\n", ":2: window: " },
 		{ "domain \"a\n", ":1: the closing quote" },
 		{ "a\x01 b\n", ":1: the line contains a control" },
 	};

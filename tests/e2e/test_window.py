@@ -1,0 +1,291 @@
+"""Several messages under way on one connection: few round trips, and never one message with another's envelope."""
+
+import re
+import socket
+import struct
+
+import pytest
+
+import harness
+
+MESSAGE = b"Subject: hello\n\nhello %d\n"
+QUICK = {"retry_interval": "100ms 200ms", "reconnect_interval": "50ms 100ms", "in_doubt_interval": "200ms"}
+CLEAR = {"tls": "none", "user": None, "password": None, "tls_trust_file": None, "connections": 1}
+
+
+def submit(host, count, recipient="user%d@example.test"):
+    for number in range(count):
+        host.submit(MESSAGE % number, recipient % number, sender=f"sender{number}@example.test")
+
+
+def numbers(server):
+    """The number of each message that arrived, which its sender, its recipient and its content must agree about."""
+    found = []
+    for mail in server.messages():
+        if mail.sender == "":
+            continue
+        number = int(re.fullmatch(r"sender(\d+)@example\.test", mail.sender).group(1))
+        assert mail.recipients == [f"user{number}@example.test"] and mail.content.endswith(b"hello %d\r\n" % number)
+        found.append(number)
+    return sorted(found)
+
+
+def round_trips(server):
+    [(messages, trips)] = re.findall(r"closed: \d+ commands, (\d+) messages, (\d+) round trips", server.transcript())
+    return int(trips) / int(messages)
+
+
+@pytest.mark.parametrize("window, fewest, most", [(1, 1.9, 2.2), (32, 0, 0.3)])
+def test_round_trips_of_a_message(window, fewest, most, make_smarthost, make_host):
+    server = make_smarthost(delay=5)
+    host = make_host(server, block={"connections": 1, "window": window})
+    submit(host, 200)
+    host.start_relayd()
+    host.wait_empty()
+    host.stop_relayd()
+    assert numbers(server) == list(range(200))
+    assert fewest <= round_trips(server) <= most
+
+
+@pytest.mark.parametrize("missing", ["CHUNKING", "PIPELINING"])
+def test_without_chunks_each_message_waits_for_the_one_before(missing, make_smarthost, make_host):
+    server = make_smarthost(without=missing)
+    host = make_host(server, block={"connections": 1})
+    submit(host, 20)
+    host.start_relayd()
+    host.wait_empty()
+    host.stop_relayd()
+    assert numbers(server) == list(range(20)) and round_trips(server) >= 2 and "BDAT" not in server.transcript()
+
+
+@pytest.mark.parametrize("where", ["MAIL", "RCPT", "end"])
+@pytest.mark.parametrize("code", ["451 4.3.0 later", "550 5.1.1 never"])
+def test_what_is_refused_in_between_changes_nothing_for_the_others(where, code, make_smarthost, make_host):
+    server = make_smarthost(rule=f"{where}/10-14 reply {code}")
+    host = make_host(server, block={"connections": 1, "on_sender_refused": "bounce"}, **QUICK)
+    submit(host, 40)
+    host.start_relayd()
+    host.wait_empty()
+    refused = 5 if code[0] == "5" else 0
+    assert len(numbers(server)) == len(set(numbers(server))) == 40 - refused
+
+
+@pytest.mark.parametrize("fault", ["drop", "reset", "reply 421 4.3.2 going down"])
+@pytest.mark.parametrize("where", ["RSET/20", "MAIL/20", "RCPT/20", "BDAT/20", "end/20"])
+def test_a_connection_that_ends_among_many_loses_nothing(where, fault, make_smarthost, make_host):
+    server = make_smarthost(rule=f"{where} {fault}")
+    host = make_host(server, block={"connections": 1}, **QUICK)
+    submit(host, 60)
+    host.start_relayd()
+    host.wait_empty()
+    assert set(numbers(server)) == set(range(60))
+    # what had no reply is sent again, and nothing else: here nothing is accepted without one
+    assert len(numbers(server)) == 60
+
+
+def test_a_reply_that_is_lost_costs_one_copy_of_one_message(make_smarthost, make_host):
+    server = make_smarthost(rule="end/20 accept-then-drop")
+    host = make_host(server, block={"connections": 1}, **QUICK)
+    submit(host, 60)
+    host.start_relayd()
+    host.wait_empty()
+    assert set(numbers(server)) == set(range(60)) and len(numbers(server)) == 61
+
+
+def test_a_large_message_and_many_recipients_go_their_own_way(make_smarthost, make_host):
+    server = make_smarthost()
+    host = make_host(server, block={"connections": 1})
+    submit(host, 5)
+    host.submit(b"Subject: large\n\n" + b"x" * 70 + b"\n" * (1 << 21), "large@example.test")
+    host.submit(b"Subject: many\n\n", *(f"many{number}@example.test" for number in range(150)))
+    submit(host, 5)
+    host.start_relayd()
+    host.wait_empty()
+    assert len(server.messages()) == 12
+
+
+class ResetBehindReplies:
+    """Accepts chunks; once, it keeps the replies to many messages back, sends all at once, and resets the connection."""
+
+    def __init__(self, first, last):
+        self.first, self.last, self.kept = first, last, []
+
+    def __call__(self, peer):
+        replies = [b"220 ready\r\n"]
+        mail = False
+        while True:
+            if not self.first <= len(self.kept) < self.last:
+                peer.connection.sendall(b"".join(replies))
+                replies = []
+            if len(self.kept) == self.last and self.first < self.last:
+                self.first = self.last
+                peer.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return
+            line = peer.line().upper()
+            if line == b"QUIT":
+                return
+            if line.startswith(b"EHLO"):
+                replies.append(b"250-ready\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+            elif line.startswith(b"BDAT"):
+                content = peer.file.read(int(line.split()[1]))
+                replies.append(b"250 accepted\r\n" if mail else b"503 5.5.1 MAIL first\r\n")
+                self.kept += [content] if mail else []
+                mail = False
+                if len(self.kept) == self.first:
+                    peer.connection.sendall(b"".join(replies))
+                    replies = []
+            else:
+                mail = line.startswith((b"MAIL", b"RCPT"))
+                replies.append(b"250 fine\r\n")
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_replies_before_a_reset_belong_to_the_messages_that_they_are_about(attempt, certs, make_host):
+    script = ResetBehindReplies(40, 70)
+    server = harness.ScriptedServer(certs, script)
+    try:
+        host = make_host(server, block=CLEAR, **QUICK)
+        submit(host, 130)
+        host.start_relayd()
+        host.wait_empty()
+    finally:
+        server.close()
+    assert {int(content.split()[-1]) for content in script.kept} == set(range(130))
+
+
+class Chunks:
+    """The command of a server that offers chunks; `discards` says whether it can do without one that it refuses."""
+
+    def __init__(self, discards):
+        self.discards, self.mail, self.accepted, self.ran = discards, False, 0, []
+
+    def __call__(self, peer, line):
+        if line.startswith(b"EHLO"):
+            peer.send(b"250-ready\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+        elif line.startswith(b"BDAT") and not self.mail:
+            if self.discards:
+                peer.file.read(int(line.split()[1]))
+            peer.send(b"503 5.5.1 MAIL first\r\n")
+        elif line.startswith(b"BDAT"):
+            peer.file.read(int(line.split()[1]))
+            self.mail, self.accepted = False, self.accepted + 1
+            peer.send(b"250 accepted\r\n")
+        elif line == b"DATA":
+            peer.send(b"354 go on\r\n")
+            while peer.line() != b".":
+                pass
+            self.mail, self.accepted = False, self.accepted + 1
+            peer.send(b"250 accepted\r\n")
+        else:
+            if line.startswith((b"MAIL", b"RSET")):
+                self.mail = line.startswith(b"MAIL")
+            if line == b"NOOP":
+                self.ran.append(line)
+            peer.send(b"250 fine\r\n")
+
+
+def converse(peer, command):
+    peer.send(b"220 ready\r\n")
+    while (line := peer.line().upper()) != b"QUIT":
+        command(peer, line)
+
+
+@pytest.mark.parametrize("discards", [True, False])
+def test_chunks_are_for_servers_that_discard_a_refused_one(discards, certs, make_host):
+    command = Chunks(discards)
+    server = harness.ScriptedServer(certs, lambda peer: converse(peer, command))
+    try:
+        host = make_host(server, block=CLEAR, **QUICK)
+        submit(host, 10)
+        host.start_relayd()
+        host.wait_empty()
+        transcript = server.transcript()
+    finally:
+        server.close()
+    assert command.accepted == 10 and ("b'DATA" in transcript) != discards
+    # asked once; whoever runs the chunk is found out by that, costs one connection, and no pause
+    assert transcript.count("b'BDAT 6 LAST") == 1 and len(command.ran) == (0 if discards else 1)
+    assert server.connections == (1 if discards else 2) and "paused=" not in host.log()
+
+
+def test_after_three_breaks_messages_go_one_by_one(make_smarthost, make_host):
+    # a connection that takes two messages and breaks when more are under way
+    server = make_smarthost(rule=[f"end/{number} drop" for number in range(3, 40, 4)])
+    host = make_host(server, block={"connections": 1}, **QUICK)
+    submit(host, 60)
+    host.start_relayd()
+    host.wait_empty()
+    assert set(numbers(server)) == set(range(60))
+    assert len(re.findall("one message at a time", host.log())) == 1
+
+
+# servers that cannot do what they offer
+
+
+def loses_what_is_ahead(peer):
+    """Offers PIPELINING, and forgets what has come behind a command by the time it answers it."""
+    peer.send(b"220 ready\r\n")
+    while line := peer.connection.recv(65536).split(b"\r\n")[0].upper():
+        if line.startswith(b"EHLO"):
+            peer.send(b"250-ready\r\n250 PIPELINING\r\n")
+        elif line == b"DATA":
+            peer.send(b"354 go on\r\n")
+            content = b""
+            while not content.endswith(b"\r\n.\r\n"):
+                content += peer.connection.recv(65536)
+            peer.server.say(peer.number, "message", content)
+            peer.send(b"250 accepted\r\n")
+        else:
+            peer.server.say(peer.number, "command", line)
+            peer.send(b"250 fine\r\n")
+
+
+def ends_at_a_chunk(peer):
+    """Discards a chunk that it refuses, but cannot take one with content."""
+    peer.send(b"220 ready\r\n")
+    mail = False
+    while (line := peer.line().upper()) != b"QUIT":
+        if line.startswith(b"EHLO"):
+            peer.send(b"250-ready\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+        elif line.startswith(b"BDAT"):
+            if mail:
+                return
+            peer.file.read(int(line.split()[1]))
+            peer.send(b"503 5.5.1 MAIL first\r\n")
+        elif line == b"DATA":
+            peer.send(b"354 go on\r\n")
+            while peer.line() != b".":
+                pass
+            peer.server.say(peer.number, "message", b"")
+            peer.send(b"250 accepted\r\n")
+        else:
+            mail = line.startswith((b"MAIL", b"RCPT"))
+            peer.send(b"250 fine\r\n")
+
+
+@pytest.mark.parametrize("script, then", [(loses_what_is_ahead, "command"), (ends_at_a_chunk, "message")])
+def test_a_server_that_cannot_do_what_it_offers_gets_less(script, then, certs, make_host):
+    server = harness.ScriptedServer(certs, script)
+    try:
+        host = make_host(server, block={**CLEAR, "command_timeout": "1s"}, **QUICK)
+        submit(host, 5)
+        host.start_relayd()
+        host.wait_empty()
+        transcript = server.transcript()
+    finally:
+        server.close()
+    assert transcript.count(" message: ") == 5
+    assert len(re.findall(f"cannot do what it offers: from now on one {then} at a time", host.log())) == 1
+
+
+def test_the_limit_of_recipients_is_learned(make_smarthost, make_host):
+    server = make_smarthost(rule="RCPT/51-120 reply 452 4.5.3 too many recipients")
+    host = make_host(server, block={"connections": 1}, **QUICK)
+    wanted = sorted(f"user{number}@example.test" for number in range(120))
+    host.start_relayd()
+    for _ in range(2):
+        host.submit(MESSAGE, *wanted)
+        host.wait_empty()
+    # the first message meets the limit, the next transactions keep to it
+    assert [len(mail.recipients) for mail in server.messages()] == [50, 50, 20, 50, 50, 20]
+    assert server.transcript().count("452 4.5.3") == 70
