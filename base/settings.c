@@ -29,8 +29,8 @@ struct setting {
 	size_t offset;
 	uint64_t min, max;
 	const char *initial; /* NULL: not set */
-	const char *choices; /* names, separated by blanks, in the order of the enum; of a
-			      * DURATION the word for SETTINGS_NEVER */
+	const char *choices; /* names, separated by blanks, in the order of the enum; else
+			      * the word for SETTINGS_NEVER */
 	setting_function *function;
 };
 
@@ -83,7 +83,11 @@ static const struct setting smarthost_settings[] = {
 	{ "insecure_auth", BOOL, H(insecure_auth), 0, 0, "no", NULL, NULL },
 	{ "on_sender_refused", CHOICE, H(on_sender_refused), 0, 0, "hold", "hold bounce", NULL },
 	{ "provider", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_provider },
+	{ "for", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_for },
 	{ "connections", NUMBER, H(connections), 1, 100, "4", NULL, NULL },
+	{ "messages_per_connection", NUMBER, H(messages_per_connection), 1, 1000000, "unlimited",
+	    "unlimited", NULL },
+	{ "rate", FUNCTION, 0, 0, 0, NULL, NULL, settings_set_rate },
 	{ "window", NUMBER, H(window), 1, 100, "32", NULL, NULL },
 	{ "idle_timeout", DURATION, H(idle_timeout), 0, USEC_PER_DAY, "30s", NULL, NULL },
 	{ "connect_timeout", DURATION, H(connect_timeout), USEC_PER_MS, USEC_PER_HOUR, "30s", NULL,
@@ -143,6 +147,18 @@ settings_is_name(const char *s)
 		if ((unsigned char)*s < 0x80 && strchr(allowed, *s) == NULL)
 			return false;
 	return true;
+}
+
+char *
+settings_next_word(char **rest)
+{
+	char *word = *rest + strspn(*rest, " \t");
+	size_t n = strcspn(word, " \t");
+
+	*rest = word + n;
+	if (**rest != '\0')
+		*(*rest)++ = '\0';
+	return *word == '\0' ? NULL : word;
 }
 
 static void
@@ -354,7 +370,7 @@ line_apply(struct parser *p)
 	}
 	bit = UINT64_C(1) << (s - table);
 	if ((p->seen[block] & bit) && s->function != settings_set_map &&
-	    s->function != settings_set_local_domains) {
+	    s->function != settings_set_local_domains && s->function != settings_set_for) {
 		settings_fail(p, "stands twice; remove one of the lines");
 		return;
 	}
@@ -388,6 +404,10 @@ lines_read(struct parser *p, struct buf *text)
 		}
 	}
 	settings_check_smarthost(p);
+	if (p->settings->smarthost_count > SETTINGS_SMARTHOSTS_MAX) {
+		p->line.number = p->settings->smarthosts[SETTINGS_SMARTHOSTS_MAX].line;
+		settings_fail(p, "there may be 64 smarthosts");
+	}
 }
 
 int
@@ -442,6 +462,7 @@ settings_free(struct settings *s)
 		free(h->token);
 		free(h->auth);
 		free(h->from);
+		settings_free_for(h);
 	}
 	settings_free_local(s);
 	strings_free(host_settings, s);

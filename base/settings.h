@@ -13,7 +13,7 @@
 
 #include "base/buf.h"
 
-/* A duration that is never over: "never", "forever". */
+/* A duration that is never over: "never", "forever"; a number without limit. */
 #define SETTINGS_NEVER UINT64_MAX
 
 enum settings_tls { TLS_REQUIRED, TLS_OPPORTUNISTIC, TLS_NONE };
@@ -21,8 +21,15 @@ enum settings_tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
 enum settings_refused { REFUSED_HOLD, REFUSED_BOUNCE };
 enum settings_visibility { VISIBILITY_ALL, VISIBILITY_OWN };
 
+#define SETTINGS_SMARTHOSTS_MAX 64
 #define SETTINGS_PINS_MAX 8
 #define SETTINGS_PIN_SIZE 32 /* octets of a SHA-256 */
+
+/* A word of "for". */
+struct settings_pattern {
+	bool recipient; /* it is about the recipient, not about the sender */
+	char *text;     /* an address, "@DOMAIN", "@.DOMAIN", "*" or "<>" */
+};
 
 /* One smarthost block.  Strings are owned by the struct; NULL if not set.
  * Durations are in microseconds. */
@@ -47,7 +54,11 @@ struct settings_smarthost {
 	int tls;               /* enum settings_tls */
 	int on_sender_refused; /* enum settings_refused */
 	bool insecure_auth;
+	struct settings_pattern *patterns; /* whose mail it carries; none: all mail */
+	size_t pattern_count;
 	uint64_t connections;
+	uint64_t messages_per_connection; /* may be SETTINGS_NEVER */
+	uint64_t rate, rate_unit;         /* messages in that many microseconds; 0: unlimited */
 	uint64_t window;
 	uint64_t idle_timeout;
 	uint64_t connect_timeout;

@@ -46,27 +46,15 @@ settings_set_from(struct parser *p)
 	address_set(p, &p->smarthost->from);
 }
 
-static char *
-word_next(char **rest)
-{
-	char *word = *rest + strspn(*rest, " \t");
-	size_t n = strcspn(word, " \t");
-
-	*rest = word + n;
-	if (**rest != '\0')
-		*(*rest)++ = '\0';
-	return *word == '\0' ? NULL : word;
-}
-
 void
 settings_set_local_domains(struct parser *p)
 {
 	struct settings *s = p->settings;
-	char *rest = p->line.value, *word = word_next(&rest);
+	char *rest = p->line.value, *word = settings_next_word(&rest);
 
 	if (word == NULL)
 		settings_fail(p, "a domain is missing");
-	for (; word != NULL; word = word_next(&rest)) {
+	for (; word != NULL; word = settings_next_word(&rest)) {
 		char **all;
 
 		if (!settings_is_name(word) || strlen(word) > 253) {
@@ -100,10 +88,11 @@ void
 settings_set_map(struct parser *p)
 {
 	struct settings *s = p->settings;
-	char *rest = p->line.value, *local = word_next(&rest), *address = word_next(&rest);
+	char *rest = p->line.value, *local = settings_next_word(&rest),
+	     *address = settings_next_word(&rest);
 	struct settings_map *all, new = { .local = NULL };
 
-	if (address == NULL || word_next(&rest) != NULL || !settings_is_address(address) ||
+	if (address == NULL || settings_next_word(&rest) != NULL || !settings_is_address(address) ||
 	    strchr(local, '@') != NULL || strlen(local) > 64) {
 		settings_fail(p, "must be a local user and an address, such as root "
 				 "web1@example.org");

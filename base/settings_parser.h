@@ -32,6 +32,9 @@ bool settings_is_set(const struct parser *p, const char *name);
 /* Letters, digits, and what stands in user names and host names. */
 bool settings_is_name(const char *s);
 
+/* The next word, cut out of *rest, or NULL. */
+char *settings_next_word(char **rest);
+
 /* settings_local.c: how addresses of this host are treated. */
 void settings_set_local_mail_to(struct parser *p);
 void settings_set_local_domains(struct parser *p);
@@ -54,6 +57,11 @@ void settings_set_password(struct parser *p);
 void settings_set_token(struct parser *p);
 void settings_set_auth(struct parser *p);
 void settings_check_smarthost(struct parser *p);
+
+/* settings_for.c: which mail a smarthost gets, and how much. */
+void settings_set_for(struct parser *p);
+void settings_set_rate(struct parser *p);
+void settings_free_for(struct settings_smarthost *h);
 
 /* settings_pin.c */
 void settings_set_pins(struct parser *p);

@@ -15,29 +15,30 @@ struct settings_provider {
 	const char *name;
 	const char *uri; /* NULL: it is another one for each account */
 	const char *auth;
-	const char *user;      /* the login name, if all accounts have the same */
-	uint64_t connections;  /* 0: the default */
-	uint64_t idle_timeout; /* 0: the default */
-	bool own_address;      /* takes mail from the account's address only */
+	const char *user;                 /* the login name, if all accounts have the same */
+	uint64_t connections;             /* 0: the default */
+	uint64_t idle_timeout;            /* 0: the default */
+	uint64_t messages_per_connection; /* 0: the default */
+	bool own_address;                 /* takes mail from the account's address only */
 };
 
 /* clang-format off */
 static const struct settings_provider providers[] = {
-	{ "fastmail",   "smtps://smtp.fastmail.com",     "PLAIN LOGIN", NULL,     0, 0, true },
-	{ "gmail",      "smtps://smtp.gmail.com",        "PLAIN LOGIN", NULL,     0, 0, true },
-	{ "gmx",        "smtps://mail.gmx.net",          "PLAIN LOGIN", NULL,     0, 0, true },
-	{ "icloud",     "smtp://smtp.mail.me.com",       "PLAIN LOGIN", NULL,     0, 0, true },
-	{ "mailgun",    "smtps://smtp.mailgun.org",      "PLAIN LOGIN", NULL,     0, 0, false },
-	{ "mailgun-eu", "smtps://smtp.eu.mailgun.org",   "PLAIN LOGIN", NULL,     0, 0, false },
-	{ "office365",  "smtp://smtp.office365.com",     "LOGIN",       NULL,     3, 0, true },
-	{ "postmark",   "smtp://smtp.postmarkapp.com",   "PLAIN",       NULL,     2, 0, false },
-	{ "sendgrid",   "smtps://smtp.sendgrid.net",     "PLAIN LOGIN", "apikey", 0, 0, false },
-	{ "ses",        NULL,                            "PLAIN LOGIN", NULL,     0, 5 * USEC_PER_SEC, false },
-	{ "web.de",     "smtp://smtp.web.de",            "PLAIN LOGIN", NULL,     0, 0, true },
-	{ "yahoo",      "smtps://smtp.mail.yahoo.com",   "PLAIN LOGIN", NULL,     0, 0, true },
-	{ "zoho",       "smtps://smtp.zoho.com",         "PLAIN LOGIN", NULL,     0, 0, true },
-	{ "zoho-eu",    "smtps://smtp.zoho.eu",          "PLAIN LOGIN", NULL,     0, 0, true },
-	{ "zoho-in",    "smtps://smtp.zoho.in",          "PLAIN LOGIN", NULL,     0, 0, true },
+	{ "fastmail",   "smtps://smtp.fastmail.com",     "PLAIN LOGIN", NULL,     0, 0, 0, true },
+	{ "gmail",      "smtps://smtp.gmail.com",        "PLAIN LOGIN", NULL,     0, 0, 0, true },
+	{ "gmx",        "smtps://mail.gmx.net",          "PLAIN LOGIN", NULL,     0, 0, 0, true },
+	{ "icloud",     "smtp://smtp.mail.me.com",       "PLAIN LOGIN", NULL,     0, 0, 0, true },
+	{ "mailgun",    "smtps://smtp.mailgun.org",      "PLAIN LOGIN", NULL,     0, 0, 0, false },
+	{ "mailgun-eu", "smtps://smtp.eu.mailgun.org",   "PLAIN LOGIN", NULL,     0, 0, 0, false },
+	{ "office365",  "smtp://smtp.office365.com",     "LOGIN",       NULL,     3, 0, 0, true },
+	{ "postmark",   "smtp://smtp.postmarkapp.com",   "PLAIN",       NULL,     2, 0, 0, false },
+	{ "sendgrid",   "smtps://smtp.sendgrid.net",     "PLAIN LOGIN", "apikey", 0, 0, 100, false },
+	{ "ses",        NULL,                            "PLAIN LOGIN", NULL,     0, 5 * USEC_PER_SEC, 0, false },
+	{ "web.de",     "smtp://smtp.web.de",            "PLAIN LOGIN", NULL,     0, 0, 0, true },
+	{ "yahoo",      "smtps://smtp.mail.yahoo.com",   "PLAIN LOGIN", NULL,     0, 0, 0, true },
+	{ "zoho",       "smtps://smtp.zoho.com",         "PLAIN LOGIN", NULL,     0, 0, 0, true },
+	{ "zoho-eu",    "smtps://smtp.zoho.eu",          "PLAIN LOGIN", NULL,     0, 0, 0, true },
+	{ "zoho-in",    "smtps://smtp.zoho.in",          "PLAIN LOGIN", NULL,     0, 0, 0, true },
 };
 /* clang-format on */
 
@@ -97,6 +98,8 @@ settings_apply_provider(struct parser *p)
 		h->connections = from->connections;
 	if (from->idle_timeout != 0 && !settings_is_set(p, "idle_timeout"))
 		h->idle_timeout = from->idle_timeout;
+	if (from->messages_per_connection != 0 && !settings_is_set(p, "messages_per_connection"))
+		h->messages_per_connection = from->messages_per_connection;
 	if (!from->own_address)
 		return;
 	if (h->from == NULL && h->user != NULL && settings_is_address(h->user))

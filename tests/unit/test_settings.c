@@ -152,6 +152,54 @@ settings_about_addresses_are_taken(void **state)
 }
 
 static void
+what_a_smarthost_carries_and_how_much_is_taken(void **state)
+{
+	struct settings s;
+	const struct settings_smarthost *h;
+
+	(void)state;
+	good(&s, SMARTHOST "for a@b.x  from:@c.x to:@.d.x\nfor <> * to:e@\303\244.x\nrate 30/m\n"
+			   "messages_per_connection 10\n" SMARTHOST);
+	h = &s.smarthosts[0];
+	assert_int_equal(h->pattern_count, 6);
+	assert_string_equal(h->patterns[0].text, "a@b.x");
+	assert_false(h->patterns[0].recipient);
+	assert_string_equal(h->patterns[1].text, "@c.x");
+	assert_false(h->patterns[1].recipient);
+	assert_string_equal(h->patterns[2].text, "@.d.x");
+	assert_true(h->patterns[2].recipient);
+	assert_string_equal(h->patterns[3].text, "<>");
+	assert_string_equal(h->patterns[5].text, "e@\303\244.x");
+	assert_int_equal(h->rate, 30);
+	assert_true(h->rate_unit == USEC_PER_MIN);
+	assert_int_equal(h->messages_per_connection, 10);
+	h = &s.smarthosts[1];
+	assert_int_equal(h->pattern_count, 0);
+	assert_int_equal(h->rate, 0);
+	assert_true(h->messages_per_connection == SETTINGS_NEVER);
+	settings_free(&s);
+}
+
+static void
+there_may_be_64_smarthosts(void **state)
+{
+	struct settings s;
+	struct buf text = BUF_INIT(10000), errors;
+
+	(void)state;
+	for (int i = 0; i < SETTINGS_SMARTHOSTS_MAX; i++)
+		buf_add_string(&text, SMARTHOST);
+	good(&s, buf_string(&text));
+	settings_free(&s);
+	buf_add_string(&text, SMARTHOST);
+	errors = errors_of(&s, buf_string(&text), text.len);
+	assert_non_null(strstr(buf_string(&errors), ":65: smarthost: there may be 64 smarthosts"));
+	buf_free(&errors);
+	buf_free(&text);
+	settings_free(&s);
+}
+
+static void
 a_provider_gives_what_the_block_does_not_set(void **state)
 {
 	struct settings s;
@@ -236,10 +284,10 @@ each_error_names_file_line_and_setting(void **state)
 		{ "retry_interval 0s 4h\n", ":1: retry_interval: " },
 		{ "queue_lifetime 5\n", ":1: queue_lifetime: " },
 		{ "delay_warning forever\n", ":1: delay_warning: " },
-		{ "delay_warning 4\n",
-		    ":1: delay_warning: \"4\" is no duration such as 30s (an integer and ms, s, m, h, "
-		    "d or w), nor "
-		    "\"never\"" },
+		{ "delay_warning 4\n", ":1: delay_warning: \"4\" is no duration such as 30s (an "
+				       "integer and ms, s, m, h, "
+				       "d or w), nor "
+				       "\"never\"" },
 		{ "keep_failed never\n", ":1: keep_failed: " },
 		{ "keep_failed 0s\n", ":1: keep_failed: \"0s\" is out of range, nor \"forever\"" },
 		{ "queue_lifetime 0s\n", ":1: queue_lifetime: " },
@@ -275,6 +323,23 @@ each_error_names_file_line_and_setting(void **state)
 		{ "smarthost smtp://a:65536\n", ":1: smarthost: the port" },
 		{ "smarthost smtp://a:\n", ":1: smarthost: the port" },
 		{ "smarthost smtp://a:25x\n", ":1: smarthost: the port" },
+		{ SMARTHOST "for\n", ":2: for: a pattern is missing" },
+		{ SMARTHOST "for @a.x b\n", ":2: for: must be patterns such as" },
+		{ SMARTHOST "for to:<>\n", ":2: for: must be patterns" },
+		{ SMARTHOST "for @\n", ":2: for: must be patterns" },
+		{ SMARTHOST "for @..x\n", ":2: for: must be patterns" },
+		{ SMARTHOST "for a@b@c\n", ":2: for: must be patterns" },
+		{ SMARTHOST "for cc:@a.x\n", ":2: for: must be patterns" },
+		{ SMARTHOST "rate 30\n", ":2: rate: must be a number of messages" },
+		{ SMARTHOST "rate 0/m\n", ":2: rate: must be" },
+		{ SMARTHOST "rate 1/w\n", ":2: rate: must be" },
+		{ SMARTHOST "rate 1000001/d\n", ":2: rate: must be" },
+		{ SMARTHOST "rate /d\n", ":2: rate: must be" },
+		{ SMARTHOST "messages_per_connection 0\n",
+		    ":2: messages_per_connection: \"0\" is out of" },
+		{ SMARTHOST "messages_per_connection many\n",
+		    ":2: messages_per_connection: \"many\" is no number, nor \"unlimited\"" },
+		{ "for @a.x\n", ":1: for: belongs to a smarthost" },
 		{ SMARTHOST "provider\n", ":2: provider: the provider \"\" is none of: fastmail" },
 		{ SMARTHOST "provider hotmale\n", ":2: provider: the provider \"hotmale\"" },
 		{ SMARTHOST "provider ses\nprovider ses\n", ":3: provider: stands twice" },
@@ -576,6 +641,8 @@ main(void)
 		cmocka_unit_test(a_duration_may_be_without_end),
 		cmocka_unit_test(values_are_taken),
 		cmocka_unit_test(settings_about_addresses_are_taken),
+		cmocka_unit_test(what_a_smarthost_carries_and_how_much_is_taken),
+		cmocka_unit_test(there_may_be_64_smarthosts),
 		cmocka_unit_test(a_provider_gives_what_the_block_does_not_set),
 		cmocka_unit_test(each_provider_of_the_manual_is_known),
 		cmocka_unit_test(each_error_names_file_line_and_setting),
