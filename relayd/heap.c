@@ -87,6 +87,12 @@ heap_remove(struct heap *h, struct index_entry *e)
 		sift(h, at, last);
 }
 
+bool
+heap_has(const struct heap *h, const struct index_entry *e)
+{
+	return e->heap != 0 && e->heap <= h->count && h->entries[e->heap] == e;
+}
+
 struct index_entry *
 heap_top(const struct heap *h)
 {

@@ -22,6 +22,8 @@ void heap_free(struct heap *h);
 int heap_put(struct heap *h, struct index_entry *e);
 /* Takes e out if it is there. */
 void heap_remove(struct heap *h, struct index_entry *e);
+/* Is e in this heap? */
+bool heap_has(const struct heap *h, const struct index_entry *e);
 /* How many are due at `now`, counted up to limit. */
 size_t heap_count_due(const struct heap *h, int64_t now, size_t limit);
 /* The first, or NULL. */
