@@ -332,18 +332,16 @@ watchers_flush(struct relayd *r)
 {
 	struct client *next;
 	char text[1024];
-	struct listing_pause pause = { .reason = NULL };
-	bool paused;
 
-	if (r->clients == NULL)
-		return;
-	pause = control_pause(r, text, sizeof(text));
-	paused = pause.reason != NULL && (pause.until == 0 || pause.until > clock_boot());
-	for (const struct client *c = r->clients; paused && c != NULL; c = c->next) {
+	for (const struct client *c = r->clients; c != NULL; c = c->next) {
 		const struct index_entry *e =
 		    *c->watching == '\0' ? NULL : index_find(&r->index, c->watching);
+		struct listing_pause pause;
 
-		if (e != NULL && e->state == STATE_DUE) {
+		if (e == NULL || e->state != STATE_DUE)
+			continue;
+		pause = control_pause(r, lanes_carriers(&r->lanes, e), text, sizeof(text));
+		if (pause.reason != NULL && (pause.until == 0 || pause.until > clock_boot())) {
 			watchers_tell(r, e->name, "waits for %s", pause.reason);
 			watchers_end(r, e->name);
 		}

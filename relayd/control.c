@@ -18,31 +18,28 @@
 #include "spool/listing.h"
 
 struct listing_pause
-control_pause(struct relayd *r, char *text, size_t size)
+control_pause(struct relayd *r, uint64_t carriers, char *text, size_t size)
 {
-	int64_t until;
+	const struct smarthost *h = smarthost_soonest(r, carriers);
 	struct listing_pause p = { .reason = NULL };
 
 	if (r->journal.broken) {
 		snprintf(
 		    text, size, "the journal cannot be written: %s", strerror(r->journal.error));
 		p.reason = text;
-	} else if (r->smarthost_count == 0) {
+	} else if (h == NULL) {
 		snprintf(text, size, "no smarthost is configured in %s", r->settings.path);
 		p.reason = text;
-	} else if (smarthost_choose(r, clock_boot(), &until) == NULL) {
-		const struct smarthost *h = &r->smarthosts[0];
-
-		for (size_t i = 1; i < r->smarthost_count; i++)
-			if (r->smarthosts[i].paused_until < h->paused_until)
-				h = &r->smarthosts[i];
+	} else if (h->paused_until > clock_boot()) {
 		snprintf(text, size, "smarthost %s: %s", h->name, h->problem);
 		p.reason = text;
-		p.until = until;
-	} else if (r->smarthosts[0].problem[0] != '\0') {
+		p.until = h->paused_until;
+	} else {
+		h = smarthost_first(r, carriers);
+		if (h->problem[0] == '\0')
+			return p;
 		/* it is being tried again */
-		snprintf(text, size, "smarthost %s: %s", r->smarthosts[0].name,
-		    r->smarthosts[0].problem);
+		snprintf(text, size, "smarthost %s: %s", h->name, h->problem);
 		p.reason = text;
 		p.until = clock_boot();
 	}

@@ -1,6 +1,7 @@
 /*
- * Which message goes to which session, and when one more session is worth its
- * connection.
+ * The due messages are handed out: oldest first, each to the session that pick.c has for
+ * it.  Where all smarthosts carry all mail they come straight from the heap; else by way
+ * of the lanes.
  */
 #include "relayd/sessions.h"
 
@@ -14,8 +15,7 @@
 #include "base/log.h"
 #include "base/number.h"
 
-#define BACKLOG_PER_SESSION 8             /* waiting messages that make one more session worth it */
-#define WAIT_LONG ((int64_t)USEC_PER_SEC) /* so does a wait of one message */
+#define LANES_A_TURN 500 /* messages that are read to find their lanes */
 
 bool
 message_take(struct relayd *r, struct index_entry *e, struct message *m)
@@ -30,7 +30,7 @@ message_take(struct relayd *r, struct index_entry *e, struct message *m)
 	case MESSAGE_OK:
 		break;
 	case MESSAGE_GONE:
-		heap_remove(&r->heap, e);
+		queue_unschedule(r, e);
 		watchers_end(r, e->name);
 		index_remove(&r->index, e);
 		return false;
@@ -60,14 +60,6 @@ message_take(struct relayd *r, struct index_entry *e, struct message *m)
 	return left;
 }
 
-/* Such a message goes without others: one that may have been delivered, and one that
- * is checked only while it is sent. */
-static bool
-goes_alone(const struct index_entry *e, const struct message *m)
-{
-	return e->state == STATE_DOUBT || m->length > IPC_WINDOW_OCTETS;
-}
-
 static struct job *
 job_add(struct session *s, const struct message *m)
 {
@@ -88,6 +80,26 @@ job_add(struct session *s, const struct message *m)
 	return j;
 }
 
+/* The recipients that are finished, or belong to another part, have a bit. */
+static void
+recipients_mask(const struct relayd *r, const struct session *s, const struct index_entry *e,
+    struct job *j, struct ipc_job *packet)
+{
+	const struct message *m = &j->message;
+	size_t count = m->envelope.recipient_count, host = (size_t)(s->host - r->smarthosts);
+
+	packet->finished_length = (uint32_t)(count + 7) / 8;
+	for (size_t i = 0; i < count; i++) {
+		bool finished = index_is_finished(e, i);
+
+		j->reported[i] = finished || (r->routed && !parts_has(r, e, m, host, i));
+		j->rest |= !finished && j->reported[i];
+		if (j->reported[i])
+			packet->finished[i / 8] =
+			    (uint8_t)(packet->finished[i / 8] | 1U << (i % 8));
+	}
+}
+
 /* Gives e to s; the journal has the doubt before the session has the job. */
 static bool
 job_give(struct relayd *r, struct session *s, struct index_entry *e, struct message *m)
@@ -98,21 +110,28 @@ job_give(struct relayd *r, struct session *s, struct index_entry *e, struct mess
 
 	job = (struct ipc_job){ .kind = IPC_JOB, .id = r->last_job + 1 };
 	memcpy(job.name, e->name, NAME_LEN);
-	job.finished_length = (uint32_t)(m->envelope.recipient_count + 7) / 8;
-	for (size_t i = 0; i < m->envelope.recipient_count; i++)
-		if (index_is_finished(e, i))
-			job.finished[i / 8] = (uint8_t)(job.finished[i / 8] | 1U << (i % 8));
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, "");
-	if (journal_commit(&r->journal, false) < 0 || (j = job_add(s, m)) == NULL)
+	if (journal_commit(&r->journal, false) < 0)
 		return false;
+	if ((j = job_add(s, m)) == NULL) {
+		log_error_errno("%.*s: cannot be handed out now", QUEUE_ID_LEN, e->name);
+		queue_record(r, e, EVENT_CLEAR, JOURNAL_ALL, 0, "");
+		e->reason = reason;
+		queue_wait(r, e, e->state, clock_boot() + (int64_t)r->settings.retry_first);
+		return false;
+	}
 	r->last_job = job.id;
-	s->alone = goes_alone(e, m);
-	heap_remove(&r->heap, e);
+	s->given++;
+	s->alone = pick_is_alone(e, m);
+	queue_unschedule(r, e);
 	e->state = STATE_ACTIVE;
 	j->reason = reason;
 	j->id = job.id;
 	j->entry = e;
 	j->message = *m;
+	j->given_at = clock_boot();
+	rate_take(&s->host->rate, j->given_at);
+	recipients_mask(r, s, e, j, &job);
 	s->phase = SESSION_BUSY;
 	if (ipc_send(s->watch.fd, &job, IPC_JOB_SIZE(&job), m->fd) < 0) {
 		int saved = errno;
@@ -130,101 +149,97 @@ job_give(struct relayd *r, struct session *s, struct index_entry *e, struct mess
 	return true;
 }
 
-/* Can s take one message more, this one or (m is NULL) any? */
+static void
+lane_enter(struct relayd *r, struct index_entry *e, uint64_t route, int64_t now)
+{
+	queue_unschedule(r, e);
+	if (lanes_put(&r->lanes, route, e) != NULL)
+		return;
+	log_error_errno("%.*s: cannot find its place now", QUEUE_ID_LEN, e->name);
+	queue_wait(r, e, e->state, now + (int64_t)r->settings.retry_first);
+}
+
+/* The first message of the heap is due.  True if it waits there no longer. */
 static bool
-takes_more(const struct session *s, const struct index_entry *e, const struct message *m)
+first_give(struct relayd *r, uint64_t carriers, const struct heap *heap, int64_t now)
 {
-	if (s->host == NULL || s->stopping)
+	struct index_entry *e = heap_top(heap);
+	struct session *s = pick_session(r, carriers, heap, NULL, now);
+	uint64_t route = carriers;
+	struct message m;
+	bool taken, given = false;
+
+	if (s == NULL)
 		return false;
-	if (s->phase == SESSION_READY)
-		return true;
-	if (s->phase != SESSION_BUSY || !s->windowed || s->alone || s->broken ||
-	    s->job_count >= pace_window(s->host))
-		return false;
-	return m == NULL || (!goes_alone(e, m) && s->octets + m->length <= IPC_WINDOW_OCTETS);
+	taken = message_take(r, e, &m);
+	/* it may have been put here before some recipients were finished */
+	if (taken && r->routed)
+		route = parts_route(r, e, &m, now);
+	if (taken && route == carriers) {
+		/* it may be too much for those that have others already */
+		s = pick_session(r, carriers, heap, &m, now);
+		given = s != NULL && job_give(r, s, e, &m);
+	} else if (taken && route != 0) {
+		lane_enter(r, e, route, now);
+	}
+	if (!given)
+		message_close(&m);
+	return given || !taken || route != carriers;
 }
 
-/* The session of the best smarthost that can take m, or any message; of several the
- * one that has the least to do. */
-static struct session *
-session_ready(const struct relayd *r, const struct index_entry *e, const struct message *m)
+/* Finds their lanes for messages that have become due; a slice, so that sessions and
+ * clients get a turn, too. */
+static void
+lanes_fill(struct relayd *r, int64_t now)
 {
-	struct session *best = NULL;
+	struct index_entry *e;
 
-	for (struct session *s = r->sessions; s != NULL; s = s->next)
-		if (takes_more(s, e, m) &&
-		    (best == NULL || s->host < best->host ||
-			(s->host == best->host && s->job_count < best->job_count)))
-			best = s;
-	return best;
-}
+	for (int i = 0; i < LANES_A_TURN && (e = heap_top(&r->heap)) != NULL && e->due <= now;
+	     i++) {
+		struct message m;
+		uint64_t route = message_take(r, e, &m) ? parts_route(r, e, &m, now) : 0;
 
-/* May h have one more session? */
-static bool
-has_room(const struct smarthost *h, int64_t now)
-{
-	uint64_t limit = h->settings->connections;
-
-	if (h->limit_until > now && h->limit < limit)
-		limit = h->limit;
-	/* while it is not well, one tries for all */
-	return (h->connecting == 0 || h->problem[0] == '\0') && h->sessions < limit;
-}
-
-/* Due mail, and no session is free: one more is worth it if much waits, or
- * something for long.  True if it was started. */
-static bool
-session_want(struct relayd *r, int64_t now)
-{
-	int64_t until;
-	struct smarthost *h = smarthost_choose(r, now, &until);
-	size_t backlog;
-
-	if (h == NULL || !has_room(h, now))
-		return false;
-	backlog = BACKLOG_PER_SESSION * h->sessions * pace_window(h);
-	if (backlog > 0 && heap_count_due(&r->heap, now, backlog) < backlog &&
-	    (h->connecting > 0 || heap_top(&r->heap)->due + WAIT_LONG > now))
-		return false;
-	session_start(r, h);
-	return true;
-}
-
-int64_t
-sessions_next_start(struct relayd *r, int64_t now)
-{
-	int64_t until;
-	const struct smarthost *h = smarthost_choose(r, now, &until);
-	int64_t due = heap_top(&r->heap)->due + WAIT_LONG;
-
-	return h != NULL && has_room(h, now) && due > now ? due : INT64_MAX;
+		if (route != 0)
+			lane_enter(r, e, route, now);
+		message_close(&m);
+	}
 }
 
 void
 sessions_dispatch(struct relayd *r)
 {
+	const struct index_entry *e;
 	int64_t now = r->dispatched = clock_boot();
-	struct index_entry *e;
+	struct lane *lane;
 
-	while (r->stop_at == 0 && !r->journal.broken && (e = heap_top(&r->heap)) != NULL &&
-	       e->due <= now) {
-		struct session *s = session_ready(r, e, NULL);
-		struct message m;
-
-		if (s == NULL) {
-			while (session_want(r, now))
-				;
-			return;
-		}
-		if (!message_take(r, e, &m)) {
-			message_close(&m);
+	if (r->stop_at != 0 || r->journal.broken)
+		return;
+	if (!r->routed) {
+		while ((e = heap_top(&r->heap)) != NULL && e->due <= now &&
+		       first_give(r, ROUTE_ALL, &r->heap, now))
 			continue;
-		}
-		/* it may be too much for those that have others already */
-		s = session_ready(r, e, &m);
-		if (s == NULL || !job_give(r, s, e, &m)) {
-			message_close(&m);
-			return;
-		}
+		return;
 	}
+	lanes_fill(r, now);
+	for (size_t i = 0; i < r->lanes.count; i++)
+		r->lanes.list[i]->blocked = false;
+	while (!r->journal.broken && (lane = lanes_first(&r->lanes)) != NULL)
+		lane->blocked = !first_give(r, lane->carriers, &lane->heap, now);
+}
+
+int64_t
+sessions_next_dispatch(struct relayd *r, int64_t now)
+{
+	int64_t next, at;
+
+	if (!r->routed)
+		return pick_next(r, ROUTE_ALL, &r->heap, now);
+	next = heap_top(&r->heap) == NULL ? INT64_MAX : heap_top(&r->heap)->due;
+	for (size_t i = 0; i < r->lanes.count; i++) {
+		const struct lane *lane = r->lanes.list[i];
+
+		at = pick_next(r, lane->carriers, &lane->heap, now);
+		next = at < next ? at : next;
+	}
+	return next;
 }

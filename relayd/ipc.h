@@ -90,7 +90,8 @@ enum ipc_report_type {
 	REPORT_RECIPIENT, /* job, recipient, outcome, code, text */
 	REPORT_END,       /* job, how, code, text */
 	REPORT_FAILED,    /* fault, code, text */
-	REPORT_CLOSING,   /* text */
+	REPORT_CLOSING,   /* text; code: of the reply that refused one more message on this
+			   * connection, or 0 */
 	REPORT_LOG,       /* value is the level */
 	REPORT_TYPES,
 };

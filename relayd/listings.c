@@ -85,7 +85,7 @@ void
 listing_start(struct relayd *r, const struct client *c, const struct index_entry *e)
 {
 	char text[1024];
-	struct listing_pause pause = control_pause(r, text, sizeof(text));
+	struct listing_pause pause = control_pause(r, ROUTE_ALL, text, sizeof(text));
 	struct child *child = child_place(r, c);
 	bool all = client_is_administrator(c) || r->settings.mailq_visibility == VISIBILITY_ALL;
 	pid_t pid;

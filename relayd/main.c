@@ -97,6 +97,18 @@ names_set(struct relayd *r)
 	host_domain(&r->settings, r->domain);
 }
 
+/* Who carries what is another matter from now on. */
+static void
+smarthosts_set(struct relayd *r, struct smarthost *smarthosts)
+{
+	r->smarthosts = smarthosts;
+	r->smarthost_count = r->settings.smarthost_count;
+	r->routed = route_is_needed(&r->settings);
+	rounds_free(&r->rounds);
+	if (lanes_dissolve(&r->lanes, &r->heap) < 0)
+		log_error_errno("cannot schedule; relayd must be restarted");
+}
+
 /* SIGHUP: a file with an error changes nothing. */
 static void
 reload(struct relayd *r)
@@ -126,11 +138,13 @@ reload(struct relayd *r)
 	/* sessions keep nothing of the old ones */
 	sessions_stop(r);
 	secrets_unwatch(r);
+	for (size_t i = 0; i < next.smarthost_count; i++)
+		smarthost_inherit(&smarthosts[i], r->smarthosts, r->smarthost_count);
 	free(r->smarthosts);
 	settings_free(&r->settings);
 	r->settings = next;
-	r->smarthosts = smarthosts;
-	r->smarthost_count = next.smarthost_count;
+	smarthosts_set(r, smarthosts);
+	parts_release(r);
 	names_set(r);
 	r->index.in_doubt_interval = r->settings.in_doubt_interval;
 	r->next_expiry = 0;
@@ -196,24 +210,15 @@ earlier(int64_t a, int64_t b)
 static int64_t
 next_time(struct relayd *r)
 {
-	const struct index_entry *top = heap_top(&r->heap);
-	/* what has come to pass since then has not been looked at */
-	int64_t now = r->dispatched, next, until;
+	int64_t next;
 
 	if (r->stop_at != 0)
 		return r->stop_at;
 	next = earlier(earlier(sessions_next_idle(r), r->next_expiry), r->next_unlink);
 	if (r->journal.broken)
 		return earlier(next, r->next_mend);
-	if (top == NULL)
-		return next;
-	if (top->due > now)
-		return earlier(next, top->due);
-	next = earlier(next, sessions_next_start(r, now));
-	/* due, but no session is free: one that is busy or connecting will report */
-	if (smarthost_choose(r, now, &until) == NULL)
-		next = earlier(next, until);
-	return next;
+	/* what has come to pass since the last look waits for nobody */
+	return earlier(next, sessions_next_dispatch(r, r->dispatched));
 }
 
 static void
@@ -343,8 +348,7 @@ run(struct relayd *r)
 	if (code != 0)
 		return code;
 	names_set(r);
-	r->smarthosts = smarthosts_make(&r->settings);
-	r->smarthost_count = r->settings.smarthost_count;
+	smarthosts_set(r, smarthosts_make(&r->settings));
 	if (r->smarthosts == NULL || loop_open(r) < 0 || queue_open(r) < 0 || control_open(r) < 0)
 		return EX_TEMPFAIL;
 	if (!r->to_stderr)

@@ -29,10 +29,10 @@ notice_is_about(const struct journal_record *line, size_t recipient)
 
 /* Why it is late: the last answer, or what stands in the way of all mail. */
 static void
-delay_explain(struct relayd *r, const struct journal_record *last, struct bounce_recipient *why,
-    char status[static BOUNCE_STATUS_SIZE], char *room, size_t size)
+delay_explain(struct relayd *r, const struct index_entry *e, const struct journal_record *last,
+    struct bounce_recipient *why, char status[static BOUNCE_STATUS_SIZE], char *room, size_t size)
 {
-	struct listing_pause pause = control_pause(r, room, size);
+	struct listing_pause pause = control_pause(r, lanes_carriers(&r->lanes, e), room, size);
 
 	if (last != NULL && last->event == EVENT_DOUBT) {
 		why->text = "nobody knows yet whether the last attempt succeeded";
@@ -74,7 +74,7 @@ delay_send(
 		.recipients = list };
 	int result = 1;
 
-	delay_explain(r, known ? &last : NULL, &why, status, room, sizeof(room));
+	delay_explain(r, e, known ? &last : NULL, &why, status, room, sizeof(room));
 	for (size_t i = 0; list != NULL && i < m->envelope.recipient_count; i++) {
 		const struct recipient *to = &m->envelope.recipients[i];
 

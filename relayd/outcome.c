@@ -204,16 +204,20 @@ conclude(struct attempt *a)
 	if (a->deferred) {
 		if (e->first == 0)
 			e->first = now;
-		e->attempts++;
+		e->attempts += !a->source->counted;
 		pause = backoff_pause(r->settings.retry_first, r->settings.retry_max, e->attempts);
 		queue_wait(
 		    r, e, STATE_DEFERRED, now + (int64_t)backoff_jitter(pause, backoff_random()));
+	} else if (a->source->rest) {
+		/* the others have their attempt before this is judged */
+		queue_wait(r, e, a->source->counted ? STATE_DEFERRED : STATE_DUE, now);
 	} else if (a->held) {
 		queue_set_aside(r, e, STATE_HELD, a->code, a->reason);
 	} else if (a->failed) {
 		queue_set_aside(r, e, STATE_FAILED, a->code, a->reason);
 	} else {
 		/* a session that says nothing of a recipient */
+		a->deferred = true;
 		queue_wait(r, e, STATE_DEFERRED, now + (int64_t)r->settings.retry_first);
 	}
 }
@@ -337,7 +341,7 @@ attempt_run(struct attempt *a, struct results *results, bool expired)
 	bounce(a);
 	notice_relayed(a->r, a->e, a->m, results, a->source);
 	conclude(a);
-	if (e->state == STATE_DEFERRED)
+	if (e->state == STATE_DEFERRED && a->deferred)
 		deferred_record(a, results);
 }
 
@@ -354,7 +358,8 @@ outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
 		queue_wait(
 		    r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
 	attempt_fini(&a);
-	watchers_end(r, e->name);
+	if (!source->rest)
+		watchers_end(r, e->name);
 }
 
 void

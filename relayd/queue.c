@@ -21,8 +21,19 @@
 #define JOURNAL_EMPTY_AT (1 << 20) /* a journal without live entries is begun anew */
 
 void
+queue_unschedule(struct relayd *r, struct index_entry *e)
+{
+	if (heap_has(&r->heap, e))
+		heap_remove(&r->heap, e);
+	else if (e->heap != 0)
+		lanes_remove(&r->lanes, e);
+}
+
+void
 queue_wait(struct relayd *r, struct index_entry *e, enum index_state state, int64_t due)
 {
+	if (!heap_has(&r->heap, e))
+		queue_unschedule(r, e);
 	e->state = (uint8_t)state;
 	e->due = due;
 	if (heap_put(&r->heap, e) < 0)
@@ -65,7 +76,7 @@ queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state,
 							   : EVENT_CORRUPT;
 	char quoted[LOG_VALUE_SIZE];
 
-	heap_remove(&r->heap, e);
+	queue_unschedule(r, e);
 	e->state = (uint8_t)state;
 	e->due = clock_boot();
 	queue_record(r, e, event, JOURNAL_ALL, code, reason);
@@ -78,7 +89,7 @@ queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state,
 void
 queue_finish(struct relayd *r, struct index_entry *e, ino_t inode)
 {
-	heap_remove(&r->heap, e);
+	queue_unschedule(r, e);
 	e->state = STATE_FINISHED;
 	e->trouble = 0;
 	e->inode = inode;
@@ -394,6 +405,7 @@ queue_open(struct relayd *r)
 		log_warn("journal: %zu damaged lines skipped; what they said may be done twice",
 		    damaged);
 	entries_schedule(r);
+	parts_release(r);
 	return 0;
 }
 
@@ -402,6 +414,8 @@ queue_close(struct relayd *r)
 {
 	journal_close(&r->journal);
 	heap_free(&r->heap);
+	lanes_free(&r->lanes);
+	rounds_free(&r->rounds);
 	index_free(&r->index);
 	for (size_t i = 0; i < 3; i++) {
 		int fd = i == 0 ? r->queue : i == 1 ? r->state : r->lock;

@@ -19,6 +19,9 @@
 #include "base/settings.h"
 #include "relayd/heap.h"
 #include "relayd/ipc.h"
+#include "relayd/lanes.h"
+#include "relayd/parts.h"
+#include "relayd/rate.h"
 #include "spool/index.h"
 #include "spool/journal.h"
 #include "spool/listing.h"
@@ -73,12 +76,17 @@ struct smarthost {
 	int64_t paused_until; /* CLOCK_BOOTTIME, 0: it may be tried */
 	int64_t failed_at;    /* of the last failure */
 	enum ipc_fault fault; /* its kind */
-	uint64_t limit;       /* connections that it takes, until limit_until */
+	struct rate rate;
+	uint64_t limit; /* connections that it takes, until limit_until */
 	int64_t limit_until;
 	struct pace pace;
 	char problem[600];      /* of the last failure, "" if the last session was well */
 	unsigned first_address; /* addresses to pass over: they failed after connect */
 	unsigned sessions, connecting;
+	int64_t connecting_since; /* of the last that began to */
+	unsigned closed_after;    /* messages, when it last closed a connection by itself … */
+	unsigned closed_times;    /* … and how often in a row after as many */
+	int64_t closes_until;     /* so connections end after as many */
 	struct secret_stamp secrets[SMARTHOST_SECRETS]; /* when the last session began */
 };
 
@@ -90,7 +98,10 @@ struct relayd {
 	int queue, state, lock; /* descriptors */
 	struct journal journal;
 	struct index index;
-	struct heap heap;
+	bool routed;        /* not each smarthost carries all mail */
+	struct heap heap;   /* what waits … */
+	struct lanes lanes; /* … and, of what is due, whatever waits for certain smarthosts */
+	struct rounds rounds;
 
 	struct smarthost *smarthosts;
 	size_t smarthost_count;
@@ -136,6 +147,9 @@ void relayd_bury(struct relayd *r, struct watch *w);
 int queue_open(struct relayd *r);
 void queue_close(struct relayd *r);
 
+/* Takes e out of where it waits, if it does. */
+void queue_unschedule(struct relayd *r, struct index_entry *e);
+
 /* Puts e back among the waiting, due at `due`. */
 void queue_wait(struct relayd *r, struct index_entry *e, enum index_state state, int64_t due);
 
@@ -177,6 +191,8 @@ struct outcome_source {
 	const char *smarthost;         /* "": nobody */
 	enum settings_refused refused; /* what a refused sender means */
 	bool has_dsn;                  /* it takes over what the sender wants to be told */
+	bool rest;    /* there are recipients left that the attempt was not about … */
+	bool counted; /* … and of those some were deferred: together it is one attempt */
 };
 
 /* Applies the results of a complete attempt, at most one for each recipient:
@@ -215,15 +231,25 @@ bool message_take(struct relayd *r, struct index_entry *e, struct message *m);
 /* The smarthosts of the settings, which they refer to; NULL if there is no
  * memory.  The caller frees the array. */
 struct smarthost *smarthosts_make(const struct settings *s);
+/* What `to` has in common with the count smarthosts from before, it knows of them. */
+void smarthost_inherit(struct smarthost *to, const struct smarthost *from, size_t count);
 /* It failed: it pauses. */
 void smarthost_fail(
     struct relayd *r, struct smarthost *h, enum ipc_fault fault, const char *problem);
 void smarthost_well(struct smarthost *h);
+/* It has closed a connection after so many messages, which it may do with each. */
+void smarthost_closed(struct smarthost *h, unsigned messages);
+/* How many messages a connection may have. */
+uint64_t smarthost_share(const struct smarthost *h);
 /* It refuses one more connection while others work: it gets no more for a while. */
 void smarthost_full(struct smarthost *h, const char *problem);
-/* The first that may be tried, or NULL and *until is when one may be again
- * (INT64_MAX: there is none). */
-struct smarthost *smarthost_choose(struct relayd *r, int64_t now, int64_t *until);
+/* The first of the carriers; the one of them whose pause ends first.  NULL: there is none. */
+struct smarthost *smarthost_first(const struct relayd *r, uint64_t carriers);
+struct smarthost *smarthost_soonest(const struct relayd *r, uint64_t carriers);
+/* The first of the carriers that may be tried, or NULL and *until is when one may be
+ * again (INT64_MAX: there is none). */
+struct smarthost *smarthost_choose(
+    struct relayd *r, uint64_t carriers, int64_t now, int64_t *until);
 /* Ends pauses; those after a rejected credential or a limit only if all is set. */
 void smarthosts_wake(struct relayd *r, bool all);
 
@@ -244,11 +270,12 @@ void pace_learn(
 
 /* Hands due messages to sessions and starts the sessions that are needed. */
 void sessions_dispatch(struct relayd *r);
-/* When a session will have been idle for long enough; then it is to be ended. */
+/* When a session will have been idle for long enough; then it is to be ended, as is one
+ * that has had as many messages as it may. */
 int64_t sessions_next_idle(const struct relayd *r);
 void sessions_end_idle(struct relayd *r, int64_t now);
-/* When mail that is due will have waited long enough for one more session. */
-int64_t sessions_next_start(struct relayd *r, int64_t now);
+/* When something can be done for the mail that waits, if no session reports before. */
+int64_t sessions_next_dispatch(struct relayd *r, int64_t now);
 /* Tells all to stop (at once, or after their message). */
 void sessions_stop(struct relayd *r);
 void sessions_kill(struct relayd *r);
@@ -262,8 +289,9 @@ const struct session *sessions_find(const struct relayd *r, const struct index_e
 int control_open(struct relayd *r);
 void control_close(struct relayd *r);
 
-/* What stands in the way of mail that is due; text is room for the reason. */
-struct listing_pause control_pause(struct relayd *r, char *text, size_t size);
+/* What stands in the way of mail that is due and for these smarthosts; text is room for
+ * the reason. */
+struct listing_pause control_pause(struct relayd *r, uint64_t carriers, char *text, size_t size);
 
 /* Makes e due now, if it waits. */
 void control_flush(struct relayd *r, struct index_entry *e, bool administrator);

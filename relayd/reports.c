@@ -37,12 +37,22 @@ job_end(struct session *s, struct job *j)
 		s->alone = false;
 }
 
+/* The attempt is over: other parts of the message have theirs. */
+static void
+part_note(struct relayd *r, const struct session *s, const struct job *j)
+{
+	if (r->routed && s->host != NULL)
+		parts_note(r, j->entry, (size_t)(s->host - r->smarthosts), j->rest);
+}
+
 void
 job_unsent(struct relayd *r, struct session *s, struct job *j, bool blamed)
 {
 	struct index_entry *e = j->entry;
 	int64_t due = clock_boot();
 
+	if (s->host != NULL)
+		rate_return(&s->host->rate, j->given_at);
 	if (blamed && e->trouble < TROUBLE_MAX)
 		e->trouble++;
 	if (blamed && e->trouble > 1)
@@ -51,6 +61,8 @@ job_unsent(struct relayd *r, struct session *s, struct job *j, bool blamed)
 	queue_record(r, e, EVENT_CLEAR, JOURNAL_ALL, 0, "");
 	e->reason = j->reason;
 	queue_wait(r, e, STATE_DUE, due);
+	if (blamed)
+		part_note(r, s, j);
 	job_end(s, j);
 }
 
@@ -77,6 +89,7 @@ job_doubt(struct relayd *r, struct session *s, struct job *j, const char *why)
 	watchers_end(r, e->name);
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, why);
 	queue_wait(r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
+	part_note(r, s, j);
 	job_end(s, j);
 }
 
@@ -94,8 +107,7 @@ recipient_reported(struct relayd *r, struct session *s, const struct ipc_report 
 	uint32_t i = p->recipient;
 
 	if (j == NULL || p->value >= OUTCOMES || p->code > 999 ||
-	    i >= j->message.envelope.recipient_count || index_is_finished(j->entry, i) ||
-	    j->reported[i]) {
+	    i >= j->message.envelope.recipient_count || j->reported[i]) {
 		session_distrust(r, s, "it reports on a recipient that it was not given");
 		return;
 	}
@@ -137,7 +149,11 @@ end_reported(struct relayd *r, struct session *s, const struct ipc_report *p)
 	case END_COMPLETE:
 		source = outcome_source(s);
 		delivered = results_delivered(&j->results);
+		source.rest = j->rest;
+		source.counted = parts_are_deferred(r, j->entry);
+		j->entry->reason = j->reason;
 		outcome_apply(r, j->entry, &j->message, &j->results, &source);
+		part_note(r, s, j);
 		job_end(s, j);
 		s->done++;
 		/* a session from before the last failure proves nothing about it */
@@ -191,6 +207,8 @@ failed_reported(struct relayd *r, struct session *s, const struct ipc_report *p,
 			smarthost_full(h, text);
 		else
 			smarthost_fail(r, h, fault, text);
+		if (fault == FAULT_CONNECTION && p->code == 421)
+			smarthost_closed(h, s->done);
 		/* a limit or a refused credential is not this connection's alone */
 		for (struct session *x = r->sessions;
 		     !full && fault != FAULT_CONNECTION && x != NULL; x = x->next)
@@ -237,6 +255,8 @@ report_apply(struct relayd *r, struct session *s, struct ipc_report *p)
 	case REPORT_CLOSING:
 		log_info("smarthost=%s session=%d closed=%s", s->name, (int)s->pid,
 		    log_quote(text, quoted));
+		if (s->host != NULL && p->code != 0)
+			smarthost_closed(s->host, s->done);
 		session_stop(s);
 		s->excused = true;
 		break;

@@ -95,6 +95,7 @@ secrets_ready(struct relayd *r, struct watch *w)
 		    h->name);
 		h->paused_until = 0;
 		h->failures = 0;
+		parts_reconsider(r);
 	}
 	if (!waiting)
 		secrets_unwatch(r);

@@ -103,6 +103,7 @@ session_new(struct relayd *r, struct smarthost *h, int socket)
 	r->sessions = s;
 	h->sessions++;
 	h->connecting++;
+	h->connecting_since = clock_boot();
 	return s;
 }
 
@@ -256,7 +257,9 @@ void
 sessions_end_idle(struct relayd *r, int64_t now)
 {
 	for (struct session *s = r->sessions; s != NULL; s = s->next)
-		if (s->phase == SESSION_READY && s->idle_since + (int64_t)s->idle_timeout <= now)
+		if (s->phase == SESSION_READY &&
+		    (s->idle_since + (int64_t)s->idle_timeout <= now ||
+			(s->host != NULL && s->given >= smarthost_share(s->host))))
 			session_stop(s);
 }
 

@@ -1,7 +1,7 @@
 /*
- * A session process as relayd sees it.  Three files share this: sessions.c starts
- * and ends them, handout.c gives them messages, reports.c believes what they say,
- * as far as it can be checked.
+ * A session process as relayd sees it.  Four files share this: sessions.c starts
+ * and ends them, pick.c chooses one for a message, handout.c gives it, reports.c believes
+ * what they say, as far as it can be checked.
  *
  * A session has several messages at a time if its smarthost can do with that (see
  * struct smarthost, window); it sends and reports them in the order of the hand-out.
@@ -23,7 +23,9 @@ struct job {
 	off_t reason; /* that the entry had before */
 	struct message message;
 	struct results results;
-	bool *reported; /* for each recipient */
+	bool *reported; /* for each recipient: there is nothing more to be said of it */
+	bool rest;      /* there are recipients left for other smarthosts */
+	int64_t given_at;
 };
 
 struct session {
@@ -41,6 +43,7 @@ struct session {
 	bool stopping;    /* it was told to stop */
 	bool excused;     /* it has said that it ends, and that it is nobody's fault */
 	unsigned done;    /* jobs */
+	unsigned given;   /* the same, with those in hand */
 	int64_t ready_at; /* when it was connected */
 	int64_t idle_since;
 	struct job *jobs; /* the oldest first */
@@ -64,6 +67,16 @@ void session_kill(const struct session *s);
 void session_end(struct relayd *r, struct session *s);
 /* It does what no session of ours does: killed, and s is freed. */
 void session_distrust(struct relayd *r, struct session *s, const char *why);
+
+/* pick.c: the session of the best smarthost that can take `m`, or (NULL) any message, of
+ * those that wait in the heap for the carriers; NULL: none can now.  Then one more has
+ * been started if it is worth it. */
+struct session *pick_session(struct relayd *r, uint64_t carriers, const struct heap *heap,
+    const struct message *m, int64_t now);
+/* When there may be one without a report before; INT64_MAX: never. */
+int64_t pick_next(struct relayd *r, uint64_t carriers, const struct heap *heap, int64_t now);
+/* Such a message goes without others. */
+bool pick_is_alone(const struct index_entry *e, const struct message *m);
 
 /* reports.c: the socket is readable. */
 void session_packets_ready(struct relayd *r, struct watch *w);

@@ -17,6 +17,8 @@
 
 #define ADDRESS_STEPS 64
 #define LIMIT_TIME ((int64_t)(10 * USEC_PER_MIN))
+#define CLOSED_TIMES 3 /* in a row are no accident */
+#define CLOSES_TIME ((int64_t)USEC_PER_HOUR)
 
 /* How long each kind of fault pauses; `reconnect_interval` MAX caps all of them
  * when it stands in the file. */
@@ -41,12 +43,25 @@ smarthosts_make(const struct settings *s)
 		return NULL;
 	for (size_t i = 0; i < s->smarthost_count; i++) {
 		all[i].settings = &s->smarthosts[i];
+		rate_init(&all[i].rate, s->smarthosts[i].rate, s->smarthosts[i].rate_unit);
 		settings_smarthost_name(&s->smarthosts[i], &name);
 		snprintf(all[i].name, sizeof(all[i].name), "%s", buf_string(&name));
 		buf_reset(&name);
 	}
 	buf_free(&name);
 	return all;
+}
+
+void
+smarthost_inherit(struct smarthost *to, const struct smarthost *from, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *a = to->settings->user, *b = from[i].settings->user;
+
+		if (strcmp(to->name, from[i].name) == 0 &&
+		    (a == NULL || b == NULL ? a == b : strcmp(a, b) == 0))
+			rate_continue(&to->rate, &from[i].rate);
+	}
 }
 
 /* The first failure with a token that a command makes may only mean that it had expired: the
@@ -76,6 +91,32 @@ pause_length(const struct settings *s, const struct smarthost *h)
 	    backoff_pause(first, max, h->failures - has_new_token(h)), backoff_random());
 }
 
+/* One connection less than it has. */
+static void
+limit_set(struct smarthost *h)
+{
+	h->limit = h->sessions > 1 ? h->sessions - 1 : 1;
+	h->limit_until = clock_boot() + LIMIT_TIME;
+}
+
+/* The log has the reply already, with the pause. */
+static void
+smarthost_slow(struct smarthost *h)
+{
+	int64_t now = clock_boot();
+	bool known = h->limit_until > now;
+
+	limit_set(h);
+	rate_slow(&h->rate, now);
+	if (!known && h->settings->rate != 0)
+		log_info("smarthost=%s: at most %u connections and %llu messages in the time of "
+			 "its rate for now",
+		    h->name, (unsigned)h->limit, (unsigned long long)h->rate.limit);
+	else if (!known)
+		log_info(
+		    "smarthost=%s: at most %u connections for now", h->name, (unsigned)h->limit);
+}
+
 void
 smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault, const char *problem)
 {
@@ -86,6 +127,9 @@ smarthost_fail(struct relayd *r, struct smarthost *h, enum ipc_fault fault, cons
 	/* what cuts several sessions is one failure */
 	if (h->paused_until > now && fault <= h->fault)
 		return;
+	if (fault == FAULT_RATE || fault == FAULT_THROTTLE)
+		smarthost_slow(h);
+	parts_reconsider(r);
 	if (fault != h->fault)
 		h->failures = 0;
 	h->failures++;
@@ -119,6 +163,33 @@ smarthost_well(struct smarthost *h)
 	h->paused_until = 0;
 	h->first_address = 0;
 	h->fault = FAULT_CONNECTION;
+	rate_grow(&h->rate, clock_boot());
+}
+
+void
+smarthost_closed(struct smarthost *h, unsigned messages)
+{
+	if (messages == 0)
+		return;
+	h->closed_times = messages == h->closed_after ? h->closed_times + 1 : 1;
+	h->closed_after = messages;
+	if (h->closed_times < CLOSED_TIMES)
+		return;
+	h->closes_until = clock_boot() + CLOSES_TIME;
+	if (h->closed_times == CLOSED_TIMES)
+		log_info("smarthost=%s closes connections after %u messages; they end there from "
+			 "now on",
+		    h->name, messages);
+}
+
+uint64_t
+smarthost_share(const struct smarthost *h)
+{
+	uint64_t share = h->settings->messages_per_connection;
+
+	if (h->closes_until > clock_boot() && h->closed_after < share)
+		share = h->closed_after;
+	return share;
 }
 
 void
@@ -129,17 +200,42 @@ smarthost_full(struct smarthost *h, const char *problem)
 	if (h->limit_until <= clock_boot())
 		log_warn("smarthost=%s takes only %u connections for now: reason=%s", h->name,
 		    h->sessions - 1, log_quote(problem, quoted));
-	h->limit = h->sessions - 1;
-	h->limit_until = clock_boot() + LIMIT_TIME;
+	limit_set(h);
 }
 
 struct smarthost *
-smarthost_choose(struct relayd *r, int64_t now, int64_t *until)
+smarthost_first(const struct relayd *r, uint64_t carriers)
+{
+	for (size_t i = 0; i < r->smarthost_count; i++)
+		if ((carriers >> i & 1) != 0)
+			return &r->smarthosts[i];
+	return NULL;
+}
+
+struct smarthost *
+smarthost_soonest(const struct relayd *r, uint64_t carriers)
+{
+	struct smarthost *soonest = NULL;
+
+	for (size_t i = 0; i < r->smarthost_count; i++) {
+		struct smarthost *h = &r->smarthosts[i];
+
+		if ((carriers >> i & 1) != 0 &&
+		    (soonest == NULL || h->paused_until < soonest->paused_until))
+			soonest = h;
+	}
+	return soonest;
+}
+
+struct smarthost *
+smarthost_choose(struct relayd *r, uint64_t carriers, int64_t now, int64_t *until)
 {
 	*until = INT64_MAX;
 	for (size_t i = 0; i < r->smarthost_count; i++) {
 		struct smarthost *h = &r->smarthosts[i];
 
+		if ((carriers >> i & 1) == 0)
+			continue;
 		if (h->paused_until <= now)
 			return h;
 		if (h->paused_until < *until)
@@ -154,4 +250,5 @@ smarthosts_wake(struct relayd *r, bool all)
 	for (size_t i = 0; i < r->smarthost_count; i++)
 		if (r->smarthosts[i].fault == FAULT_CONNECTION || all)
 			r->smarthosts[i].paused_until = 0;
+	parts_reconsider(r);
 }

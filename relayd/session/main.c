@@ -391,7 +391,7 @@ wind_down(void)
 static void
 closing(const struct conversation *c, const char *why)
 {
-	struct ipc_report r = { .type = REPORT_CLOSING };
+	struct ipc_report r = { .type = REPORT_CLOSING, .code = c->code };
 
 	peer_report(c);
 	report_send(&r, why);
