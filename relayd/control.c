@@ -20,8 +20,9 @@
 struct listing_pause
 control_pause(struct relayd *r, uint64_t carriers, char *text, size_t size)
 {
-	const struct smarthost *h = smarthost_soonest(r, carriers);
+	struct smarthost *h = smarthost_soonest(r, carriers);
 	struct listing_pause p = { .reason = NULL };
+	int64_t now = clock_boot(), until;
 
 	if (r->journal.broken) {
 		snprintf(
@@ -30,10 +31,15 @@ control_pause(struct relayd *r, uint64_t carriers, char *text, size_t size)
 	} else if (h == NULL) {
 		snprintf(text, size, "no smarthost is configured in %s", r->settings.path);
 		p.reason = text;
-	} else if (h->paused_until > clock_boot()) {
+	} else if (h->paused_until > now) {
 		snprintf(text, size, "smarthost %s: %s", h->name, h->problem);
 		p.reason = text;
 		p.until = h->paused_until;
+	} else if ((h = smarthost_choose(r, carriers, now, &until)) != NULL &&
+		   (until = rate_next(&h->rate, now)) != 0) {
+		snprintf(text, size, "smarthost %s: it has as many as its rate allows", h->name);
+		p.reason = text;
+		p.until = until;
 	} else {
 		h = smarthost_first(r, carriers);
 		if (h->problem[0] == '\0')
@@ -41,7 +47,7 @@ control_pause(struct relayd *r, uint64_t carriers, char *text, size_t size)
 		/* it is being tried again */
 		snprintf(text, size, "smarthost %s: %s", h->name, h->problem);
 		p.reason = text;
-		p.until = clock_boot();
+		p.until = now;
 	}
 	return p;
 }

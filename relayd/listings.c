@@ -80,12 +80,26 @@ child_place(struct relayd *r, const struct client *c)
 	return place;
 }
 
+/* What the child asks for each message. */
+struct reasons {
+	struct relayd *r;
+	char text[1024];
+};
+
+static struct listing_pause
+reason_of(void *context, const struct index_entry *e)
+{
+	struct reasons *s = context;
+
+	return control_pause(s->r, lanes_carriers(&s->r->lanes, e), s->text, sizeof(s->text));
+}
+
 /* Writes the answer in a child; e is NULL for the whole queue. */
 void
 listing_start(struct relayd *r, const struct client *c, const struct index_entry *e)
 {
-	char text[1024];
-	struct listing_pause pause = control_pause(r, ROUTE_ALL, text, sizeof(text));
+	struct reasons reasons = { .r = r };
+	struct listing_pause pause = { .of = reason_of, .context = &reasons };
 	struct child *child = child_place(r, c);
 	bool all = client_is_administrator(c) || r->settings.mailq_visibility == VISIBILITY_ALL;
 	pid_t pid;

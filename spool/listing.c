@@ -99,17 +99,19 @@ static void
 next_add(struct listing *l, const struct index_entry *e)
 {
 	int64_t now = clock_boot(), at = e->due;
-	const struct listing_pause *p = l->pause;
+	struct listing_pause p = *l->pause;
 	bool waits = e->state == STATE_DUE || e->state == STATE_DEFERRED || e->state == STATE_DOUBT;
 	char text[CLOCK_LOCAL_SIZE];
 
 	if (!waits)
 		return;
-	if (p->reason != NULL && (p->until == 0 || p->until > at)) {
-		line_add(l, "waits for", "", p->reason, "");
-		at = p->until;
+	if (p.of != NULL)
+		p = p.of(p.context, e);
+	if (p.reason != NULL && (p.until == 0 || p.until > at)) {
+		line_add(l, "waits for", "", p.reason, "");
+		at = p.until;
 	}
-	if (at == 0 && p->reason != NULL)
+	if (at == 0 && p.reason != NULL)
 		return;
 	if (at <= now)
 		buf_addf(&l->out, LABEL "now\n", "next attempt");

@@ -13,6 +13,9 @@
 struct listing_pause {
 	const char *reason; /* NULL: nothing does */
 	int64_t until;      /* CLOCK_BOOTTIME; 0: nobody knows */
+	/* not NULL: it is another one for each message */
+	struct listing_pause (*of)(void *context, const struct index_entry *e);
+	void *context;
 };
 
 /* Whose messages are shown: all, or those that uid has submitted. */

@@ -189,6 +189,17 @@ def test_a_part_that_waits_for_its_smarthost_does_not_keep_back_the_other(make_s
     assert recipients(one) == [ANN] and recipients(two) == [BEN]
 
 
+def test_a_part_whose_smarthost_fails_does_not_keep_back_what_was_deferred(make_smarthost, make_routed):
+    one, two = make_smarthost(rule="RCPT/1 reply 451 4.7.1 later"), make_smarthost(rule="banner stall")
+    host = make_routed((one, {"for": "to:@a.test"}), (two, {"for": "to:@b.test"}), **PAUSED)
+    host.start_relayd()
+    host.submit(MESSAGE, ANN, BEN)
+    host.wait_for(lambda: "rule: stall at banner" in two.transcript(), what="the other part waits")
+    two.stop()
+    one.wait_messages()
+    assert recipients(one) == [ANN]
+
+
 def test_sendmail_waits_for_the_outcomes_of_all_parts(pair):
     host, *_ = pair()
     said = host.submit(MESSAGE, ANN, BEN, options=["-v"]).stderr.decode()
@@ -211,12 +222,15 @@ def test_a_smarthost_that_pauses_holds_up_no_mail_of_others(make_smarthost, make
     host.submit(MESSAGE, BEN)
     host.start_relayd()
     two.wait_messages()
+    host.submit(MESSAGE, BEN)
+    two.wait_messages(2)
+    assert host.mailq().count(f"smarthost localhost:{one.port}: cannot connect") == 30
     said = host.submit(MESSAGE, ANN, options=["-v"]).stderr.decode()
     assert re.match(rf"sendmail: waits for smarthost localhost:{one.port}: ", said)
     one.start()
     host.reload()
     host.wait_empty()
-    assert len(recipients(one)) == 32 - 1
+    assert recipients(one) == [ANN] * 31
 
 
 def test_messages_that_wait_are_not_read_again_and_again(make_smarthost, make_routed):
@@ -250,7 +264,7 @@ def test_mail_that_waits_wakes_nobody(block, make_smarthost, make_routed):
     else:
         server.stop()
     host.submit(MESSAGE, BOB)
-    host.wait_mailq("waits for" if "rate" not in block else BOB)
+    host.wait_mailq(rf"waits for  *smarthost localhost:{server.port}: {'it has as many' if 'rate' in block else ''}")
 
     def switches():
         return re.search(r"^voluntary_ctxt_switches:\s+(\d+)", harness.text(f"/proc/{host.relayd.pid}/status"), re.M)[1]
@@ -371,6 +385,27 @@ def test_no_more_messages_than_the_rate_allows(make_smarthost, make_routed):
         two.wait_messages(number + 1)
     host.wait_for(lambda: len(host.queue_files()) == 3, what="all but three are removed")
     assert len(one.messages()) == 5 and connections(one) == 1
+
+
+def test_a_limit_that_the_smarthost_states_is_learned(make_smarthost, make_host):
+    server = make_smarthost(rule=[f"MAIL/{n} reply 451 4.3.0 too many messages in this connection" for n in (4, 8, 12)])
+    host = make_host(server, block={"connections": 1, "window": 1}, **PAUSED)
+    for number in range(20):
+        host.submit(MESSAGE, f"user{number}@example.test")
+    host.start_relayd()
+    host.wait_empty()
+    assert "closes connections after 3 messages" in host.log() and "paused=" not in host.log()
+    assert len(server.messages()) == 20 and connections(server) == 7
+
+
+def test_a_connection_that_ends_while_it_is_idle_teaches_nothing(make_smarthost, make_host):
+    server = make_smarthost()
+    host = make_host(server, block={"idle_timeout": "0s"}, **QUICK)
+    host.start_relayd()
+    for number in range(5):
+        host.submit(MESSAGE, f"user{number}@example.test")
+        host.wait_empty()
+    assert "closes connections" not in host.log()
 
 
 def test_a_rate_goes_on_when_its_time_is_over(make_smarthost, make_host):
