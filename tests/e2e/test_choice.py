@@ -12,6 +12,7 @@ QUICK = {"retry_interval": "100ms 200ms", "reconnect_interval": "50ms 100ms", "i
 PATIENT = {**QUICK, "retry_interval": "1h 2h", "in_doubt_interval": "1h"}
 # an open connection is used until it is closed
 PAUSED = {**QUICK, "reconnect_interval": "1h 1h"}
+CLEAR = {"tls": "none", "user": None, "password": None, "tls_trust_file": None}
 BOB = "bob@example.test"
 ANN, BEN = "ann@a.test", "ben@b.test"
 LATER = "RCPT~ann reply 451 4.7.1 later"
@@ -303,6 +304,20 @@ def test_fail_over_and_back_while_the_other_is_still_connected(make_smarthost, m
         host.submit(MESSAGE, f"user{number}@example.test")
     host.wait_empty()
     assert len(two.messages()) == before and connections(two) == 1
+
+
+def test_mail_waits_a_moment_for_a_smarthost_that_is_tried_again(make_smarthost, make_host):
+    one, two = make_smarthost(user=None, password=None), make_smarthost(user=None, password=None)
+    one.stop()
+    host = make_host([one, two], block={**CLEAR, "idle_timeout": "1h"}, **PAUSED)
+    host.start_relayd()
+    host.submit(MESSAGE, BOB)
+    host.wait_empty()
+    one.start()
+    assert host.spoolctl("retry", "all").returncode == 0
+    host.submit(MESSAGE, ANN)
+    host.wait_empty()
+    assert recipients(one) == [ANN] and recipients(two) == [BOB]
 
 
 @pytest.mark.parametrize("idle_timeout", ["1h", "0s"])
