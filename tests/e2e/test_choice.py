@@ -201,6 +201,18 @@ def test_a_part_whose_smarthost_fails_does_not_keep_back_what_was_deferred(make_
     assert recipients(one) == [ANN]
 
 
+def test_parts_that_are_done_stay_done_when_relayd_is_killed(pair):
+    host, one, two = pair("RCPT/1~ann reply 451 4.7.1 later", **PATIENT)
+    host.submit(MESSAGE, ANN, BEN)
+    host.wait_log(f"to=<{BEN}> status=delivered")
+    assert BEN not in host.mailq()  # answered behind the line in the journal
+    host.kill_relayd()
+    host.start_relayd()
+    assert host.spoolctl("retry", "all").returncode == 0
+    host.wait_empty()
+    assert recipients(one) == [ANN] and recipients(two) == [BEN]
+
+
 def test_sendmail_waits_for_the_outcomes_of_all_parts(pair):
     host, *_ = pair()
     said = host.submit(MESSAGE, ANN, BEN, options=["-v"]).stderr.decode()
