@@ -56,8 +56,9 @@ has_room(const struct smarthost *h, int64_t now)
 
 	if (h->limit_until > now && h->limit < limit)
 		limit = h->limit;
-	/* while it is not well, one tries for all */
-	return (h->connecting == 0 || h->problem[0] == '\0') && h->sessions < limit;
+	/* while it is not well, one tries for all; and what is metered is in no hurry */
+	return (h->connecting == 0 || (h->problem[0] == '\0' && h->rate.most == 0)) &&
+	       h->sessions < limit;
 }
 
 /* Due mail, and no session is free: one more is worth it if much waits, or
