@@ -201,7 +201,7 @@ conversation_open(struct conversation *c, char *ready, size_t size)
 
 	stream_timeout(&c->stream, s->command_timeout);
 	connect_ehlo_name(c->stream.fd, s->hostname, c->ehlo, sizeof(c->ehlo));
-	if (s->implicit_tls && secure(c) < 0)
+	if (c->implicit_tls && secure(c) < 0)
 		return -1;
 	if (banner(c) < 0 || ehlo(c) < 0)
 		return -1;

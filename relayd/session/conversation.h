@@ -22,6 +22,7 @@ struct conversation {
 	struct reply reply; /* the last one read */
 	char host[256];     /* A-labels */
 	char ehlo[300];
+	bool implicit_tls;  /* TLS comes first */
 	bool secured;       /* TLS is on */
 	bool reset;         /* a transaction was left open: RSET before the next MAIL */
 	unsigned delivered; /* messages, in this conversation */
