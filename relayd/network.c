@@ -137,7 +137,7 @@ resolver_ready(struct relayd *r, struct watch *w)
 static void
 smarthost_hasten(struct smarthost *h, int64_t now)
 {
-	uint64_t wait = 0;
+	uint64_t wait;
 	int64_t at, earliest;
 
 	if (h->hastened_at >= h->failed_at && h->hastened > 0)

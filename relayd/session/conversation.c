@@ -99,7 +99,7 @@ ehlo(struct conversation *c)
 static int
 secure(struct conversation *c)
 {
-	if (tls_start(&c->tls, &c->stream, c->host) < 0)
+	if (tls_start(&c->tls, &c->stream, c->host, c->domain) < 0)
 		return conversation_broken(c);
 	c->secured = true;
 	return 0;

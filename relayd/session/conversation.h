@@ -21,6 +21,7 @@ struct conversation {
 	struct capabilities can;
 	struct reply reply; /* the last one read */
 	char host[256];     /* A-labels */
+	char domain[256];   /* that the host was found for; the certificate may be for it; or "" */
 	char ehlo[300];
 	bool implicit_tls;  /* TLS comes first */
 	bool secured;       /* TLS is on */

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "relayd/session/srv.h"
+
 /* Moves up whatever is of another family than the one before it. */
 static void
 families_interleave(struct endpoint *list, size_t count)
@@ -47,8 +49,8 @@ endpoints_add(
 	families_interleave(first, (size_t)(&e->list[e->count] - first));
 }
 
-int
-endpoints_resolve(struct endpoints *e, struct stream *s)
+static int
+resolve(struct endpoints *e, struct stream *s)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
 	size_t limit = ENDPOINTS_MAX / 2 / e->target_count;
@@ -75,4 +77,24 @@ endpoints_resolve(struct endpoints *e, struct stream *s)
 	if (result == 0)
 		s->error = STREAM_OK;
 	return result;
+}
+
+int
+endpoints_find(
+    struct endpoints *e, struct stream *s, const struct ipc_settings *settings, const char *host)
+{
+	struct srv_records records;
+
+	*e = (struct endpoints){ .target_count = 1 };
+	e->targets[0] =
+	    (struct target){ .port = settings->port, .implicit_tls = settings->implicit_tls };
+	snprintf(e->targets[0].name, sizeof(e->targets[0].name), "%s", host);
+	if (settings->srv) {
+		if (srv_lookup(&records, s, host, settings->tls != TLS_NONE) < 0)
+			return -1;
+		e->target_count = records.count < TARGETS_MAX ? records.count : TARGETS_MAX;
+		for (size_t i = 0; i < e->target_count; i++)
+			e->targets[i] = records.list[i].target;
+	}
+	return resolve(e, s);
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include "relayd/ipc.h"
 #include "relayd/session/stream.h"
 
 #define ENDPOINTS_MAX 32
@@ -41,8 +42,9 @@ struct endpoints {
 void endpoints_add(
     struct endpoints *e, const struct target *t, const struct addrinfo *found, size_t limit);
 
-/* Looks up the addresses of all targets.  A target without one is left out, if there is
- * another.  0, or -1 as the stream says. */
-int endpoints_resolve(struct endpoints *e, struct stream *s);
+/* Looks up host (A-labels), or the hosts that its SRV records name, in their order.  One
+ * without address is left out, if there is another.  0, or -1 as the stream says. */
+int endpoints_find(
+    struct endpoints *e, struct stream *s, const struct ipc_settings *settings, const char *host);
 
 #endif

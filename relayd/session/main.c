@@ -29,6 +29,7 @@
 #include "relayd/session/conversation.h"
 #include "relayd/session/lock.h"
 #include "relayd/session/secret.h"
+#include "relayd/session/srv.h"
 #include "relayd/session/transaction.h"
 
 #define CONTROL STDIN_FILENO
@@ -218,11 +219,7 @@ lookup(struct session *s, struct endpoints *e)
 	    c->host, duration_format(settings->connect_timeout, length));
 	signal(SIGALRM, lookup_late);
 	setitimer(ITIMER_REAL, &timer, NULL);
-	e->target_count = 1;
-	e->targets[0] =
-	    (struct target){ .port = settings->port, .implicit_tls = settings->implicit_tls };
-	memcpy(e->targets[0].name, c->host, sizeof(c->host));
-	r = endpoints_resolve(e, &c->stream);
+	r = endpoints_find(e, &c->stream, settings, c->host);
 	timer.it_value = (struct timeval){ 0, 0 };
 	setitimer(ITIMER_REAL, &timer, NULL);
 	return r;
@@ -242,6 +239,12 @@ session_connect(struct session *s)
 	if (target == NULL)
 		return conversation_broken(c);
 	c->implicit_tls = target->implicit_tls;
+	/* Whoever forges a record can name any host.  So the certificate is that of the
+	 * domain (RFC 6186 section 6); a host below it is the domain's own. */
+	if (s->settings.srv && srv_is_below(target->name, c->host)) {
+		memcpy(c->domain, c->host, sizeof(c->domain));
+		memcpy(c->host, target->name, sizeof(c->host));
+	}
 	return 0;
 }
 

@@ -6,24 +6,11 @@ import time
 
 import pytest
 
-import harness
-import network as networks
-
 MESSAGE = b"Subject: hello\nMessage-ID: <hello@example.test>\n\nhello\n"
 BOB = "bob@example.test"
 NAME, ADDRESS = "mail.example.test", "192.0.2.10"
 # nothing here is delivered because a pause has come to its end
 LONG = {"retry_interval": "1h 1h", "reconnect_interval": "1h 1h"}
-
-
-@pytest.fixture
-def network(workplace):
-    reason = networks.unavailable()
-    if reason:
-        pytest.skip(reason)
-    network = networks.Network(workplace)
-    yield network
-    network.close()
 
 
 @pytest.fixture

@@ -236,10 +236,10 @@ each_error_names_file_line_and_setting(void **state)
 		{ "retry_interval 0s 4h\n", ":1: retry_interval: " },
 		{ "queue_lifetime 5\n", ":1: queue_lifetime: " },
 		{ "delay_warning forever\n", ":1: delay_warning: " },
-		{ "delay_warning 4\n",
-		    ":1: delay_warning: \"4\" is no duration such as 30s (an integer and ms, s, m, h, "
-		    "d or w), nor "
-		    "\"never\"" },
+		{ "delay_warning 4\n", ":1: delay_warning: \"4\" is no duration such as 30s (an "
+				       "integer and ms, s, m, h, "
+				       "d or w), nor "
+				       "\"never\"" },
 		{ "keep_failed never\n", ":1: keep_failed: " },
 		{ "keep_failed 0s\n", ":1: keep_failed: \"0s\" is out of range, nor \"forever\"" },
 		{ "queue_lifetime 0s\n", ":1: queue_lifetime: " },
@@ -366,7 +366,9 @@ a_host_is_a_name_or_an_address(void **state)
 {
 	static const char *const bad[] = { "smtp://[]", "smtp://[a b]", "smtp://[mail.example.org]",
 		"smtp://[:::]", "smtp://[2001:db8::1%eth0 ]", "smtp://a\tb", "smtp://a<b>",
-		"smtp://a\"b", "smtp://a,b", "smtp://a\\b" };
+		"smtp://a\"b", "smtp://a,b", "smtp://a\\b", "srv:", "srv://a.x", "srv:a.x:587",
+		"srv:a.x/", "srv:192.0.2.1", "srv:[2001:db8::1]", "srv:2001:db8::1", "srv:a,b",
+		"SRV:a.x" };
 	size_t accepted = 0;
 
 	(void)state;
@@ -438,6 +440,9 @@ hosts_are_understood_in_every_form(void **state)
 		{ "smtp://[2001:db8::1]", "2001:db8::1", "[2001:db8::1]:587" },
 		{ "smtp://[2001:db8::1]:25", "2001:db8::1", "[2001:db8::1]:25" },
 		{ "smtps://[192.0.2.1]", "192.0.2.1", "192.0.2.1:465" },
+		{ "srv:a.x", "a.x", "srv:a.x" },
+		{ "srv:a.x.", "a.x", "srv:a.x" },
+		{ "srv:b\xc3\xbc.x", "b\xc3\xbc.x", "srv:b\xc3\xbc.x" },
 		{ "smtp://b\xc3\xbc"
 		  "cher.x",
 		    "b\xc3\xbc"
