@@ -157,6 +157,8 @@ def test_a_certificate_that_is_accepted(domain, name, certificate, service, make
 @pytest.mark.parametrize("domain, name, certificate, words", [
     pytest.param("mail.example.test", "other.example.test", "wrongname", "it is for other.example.test, not for mail.example.test",
                  id="of-a-host-elsewhere"),
+    pytest.param("exomple.test", "other.example.test", "wrongname", "it is for other.example.test, not for exomple.test",
+                 id="of-a-host-in-another-domain"),
     pytest.param("example.test", "box7.example.test", "server",
                  "it is for mail.example.test, localhost, 127.0.0.1, ::1, not for box7.example.test or example.test",
                  id="of-another-host-below-the-domain"),

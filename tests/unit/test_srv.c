@@ -370,6 +370,7 @@ only_a_name_that_ends_in_the_domain_is_below_it(void **state)
 		{ "1.mail.a.x", "a.x", true },
 		{ "a.x", "a.x", false },
 		{ "bada.x", "a.x", false },
+		{ "mail.b.x", "a.x", false },
 		{ "mail.a.x.evil", "a.x", false },
 		{ "x", "a.x", false },
 		{ "", "a.x", false },
