@@ -2,7 +2,8 @@
 
 zone: [[name, type, data], ...]. data is a list of texts as in a zone file ("10 5 465 mail.example.test."), or a word: "servfail"
 answers so, "silence" does not answer, "tcp" answers over UDP that the answer is too long, and has none over TCP. A name
-that has another type only has no data; a name that is not there does not exist. "*" is a wildcard as the first label.
+that has another type only has no data, but for an alias (CNAME), which is given instead; a name that is not there does not
+exist, unless a wildcard ("*.example.test") stands for it.
 raw: octets in hexadecimal for the data of all SRV records instead.
 at: the address to listen on. log: a file for the queries.
 """
@@ -38,11 +39,13 @@ def rdata(kind, text):
 
 
 def found(name, kind):
-    """What the zone has for it: data, None if it has other data only, or "nxdomain"."""
-    for known in (name, "*." + name.partition(".")[2]):
+    """The type and what the zone has of it: data, None if it has another type only, or "nxdomain"."""
+    labels = name.split(".")
+    for known in [name, *(".".join(["*", *labels[i:]]) for i in range(1, len(labels)))]:
         if any(known == owner for owner, _ in zone):
-            return zone.get((known, kind))
-    return "nxdomain"
+            kind = "CNAME" if (known, "CNAME") in zone else kind
+            return kind, zone.get((known, kind))
+    return kind, "nxdomain"
 
 
 def answer(query, transport):
@@ -56,7 +59,7 @@ def answer(query, transport):
     name = ".".join(name).lower()
     with open(description["log"], "a") as log:
         log.write(f"{transport} {name} {kind}\n")
-    data = found(name, kind)
+    kind, data = found(name, kind)
     if data == "silence" or (data == "tcp" and transport == "tcp"):
         return None
     flags = {"servfail": SERVFAIL, "nxdomain": NXDOMAIN, "tcp": TRUNCATED}.get(data, NOERROR) if isinstance(data, str) else NOERROR

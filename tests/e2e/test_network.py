@@ -38,6 +38,21 @@ def wait_delivered(host, server):
     assert "the network has changed" in host.log()
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="no IPv6 here")
+def test_an_address_that_swallows_everything_is_overtaken(network, server, start):
+    """The far end of the pair belongs to nobody."""
+    for command in ["link add near type veth peer name far", "link set near up", "link set far up",
+                    "address add 2001:db8::1/64 dev near nodad",
+                    "neighbour add 2001:db8::2 lladdr 02:00:00:00:00:02 dev near nud permanent"]:
+        network.run("ip", *command.split())
+    network.write("hosts", f"127.0.0.1 localhost {NAME}\n2001:db8::2 {NAME}\n")
+    order = network.run("getent", "ahosts", NAME).split()
+    assert order[0] == "2001:db8::2"
+    host = start()
+    host.wait_empty()
+    assert f'connected="[127.0.0.1]:{server.port}' in host.log() and "paused" not in host.log()
+
+
 def test_an_address_that_appears_ends_the_pause(network, server, start):
     network.write("hosts", f"127.0.0.1 localhost\n{ADDRESS} {NAME}\n")
     host = start()

@@ -32,7 +32,8 @@ def start(network, make_host):
     def start(zone, server, domain=DOMAIN, dns=None, block=None, without=(), **settings):
         names = {text.split()[3].rstrip(".") for data in zone.values() if isinstance(data, list) for text in data}
         hosts = {(name, "A"): ["127.0.0.1"] for name in names - {"", *without}}
-        network.serve({**hosts, **{(name, "SRV"): data for name, data in zone.items()}}, **(dns or {}))
+        records = {(name, "CNAME" if isinstance(data, tuple) else "SRV"): data for name, data in zone.items()}
+        network.serve({**hosts, **records}, **(dns or {}))
         host = make_host(server, block=block, **{**QUICK, **settings})
         text = host.conf.read_text()
         host.conf.write_text(re.sub(r"smarthost smtp://localhost:\d+", f"smarthost srv:{domain}", text))
@@ -121,6 +122,12 @@ def test_a_long_answer_comes_over_tcp(make_server, start, network):
     assert f"tcp {SUBMISSION}{DOMAIN} SRV" in network.asked()
 
 
+def test_a_record_for_every_name_is_one(make_server, start):
+    server = make_server(implicit_tls=True)
+    host = start({"*.test": to(server)}, server)
+    wait_delivered(host, server)
+
+
 def test_an_internationalised_domain_is_asked_for_by_its_a_labels(make_server, start, network):
     server = make_server()
     host = start({SUBMISSION + "xn--bcher-kva.example": to(server)}, server, domain="bücher.example")
@@ -198,6 +205,7 @@ NONE = "example.test has no SRV record for submission"
 @pytest.mark.parametrize("zone, words", [
     pytest.param({}, NONE, id="no-such-name"),
     pytest.param({SUBMISSION + DOMAIN: []}, NONE, id="no-records"),
+    pytest.param({"*." + DOMAIN: ("www.example.test.",)}, NONE, id="an-alias-for-every-name"),
     pytest.param({SUBMISSION + DOMAIN: ["0 0 0 ."]}, "they say that it takes no mail for submission", id="not-offered"),
     pytest.param({SUBMISSION + DOMAIN: ["0 0 587 127.0.0.1."]}, NONE, id="an-address"),
     pytest.param({SUBMISSION + DOMAIN: ["0 0 0 mail.example.test."]}, NONE, id="port-0"),
