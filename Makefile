@@ -41,7 +41,8 @@ CFLAGS = $(OPTIMISE) $(WARNINGS) -Werror
 ALL_CFLAGS = -std=c17 $(CFLAGS) $(HARDENING) -MMD -MP
 ALL_LDFLAGS = $(LINK_HARDENING) $(LDFLAGS)
 
-SESSION_LIBS = -lgnutls -lgsasl -lidn2 -lseccomp
+# resolv is part of glibc
+SESSION_LIBS = -lgnutls -lgsasl -lidn2 -lseccomp -lresolv
 
 # what the scripts of install and uninstall are told
 INSTALL_VARIABLES = DESTDIR SBINDIR BINDIR LIBDIR LIBEXECDIR SYSCONFDIR SPOOLDIR RUNDIR \

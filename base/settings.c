@@ -476,5 +476,9 @@ settings_smarthost_name(const struct settings_smarthost *h, struct buf *b)
 {
 	const char *host = h->host == NULL ? "?" : h->host;
 
-	buf_addf(b, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, (unsigned)h->port);
+	if (h->srv)
+		buf_addf(b, "srv:%s", host);
+	else
+		buf_addf(
+		    b, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, (unsigned)h->port);
 }

@@ -39,6 +39,7 @@ struct settings_smarthost {
 	char *host; /* name or address, without brackets and trailing dot */
 	uint64_t port;
 	bool implicit_tls; /* smtps:// */
+	bool srv;          /* host is a domain, whose SRV records name host, port and TLS */
 	char *user;
 	char *password; /* "file:PATH", "credential:NAME" or "command:PROGRAM ARGUMENTS" */
 	char *token;    /* as above; not with a password */
@@ -109,7 +110,7 @@ struct settings {
 int settings_read(struct settings *s, const char *path, struct buf *errors);
 void settings_free(struct settings *s);
 
-/* "HOST:PORT" or "[ADDRESS]:PORT", as log and mailq name a smarthost. */
+/* "HOST:PORT", "[ADDRESS]:PORT" or "srv:DOMAIN", as log and mailq name a smarthost. */
 void settings_smarthost_name(const struct settings_smarthost *h, struct buf *b);
 
 #endif

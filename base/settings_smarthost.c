@@ -138,12 +138,35 @@ host_and_port(char *text, char **host, char **port)
 	       (bracketed ? is_address_literal(*host) : settings_is_name(*host));
 }
 
+/* Without the dot at its end, which no certificate has. */
+static void
+host_set(struct parser *p, struct settings_smarthost *h, char *host)
+{
+	size_t len = strlen(host);
+
+	if (len > 1 && host[len - 1] == '.')
+		host[len - 1] = '\0';
+	settings_set_string(p, &h->host, host);
+}
+
+static void
+set_domain(struct parser *p, struct settings_smarthost *h, char *text)
+{
+	char *domain, *port;
+
+	h->srv = true;
+	if (!host_and_port(text, &domain, &port) || port != NULL || is_address_literal(domain))
+		settings_fail(p, "behind srv: stands a domain and nothing else; its SRV records "
+				 "have the host and the port");
+	else
+		host_set(p, h, domain);
+}
+
 void
 settings_set_smarthost(struct parser *p, struct settings_smarthost *h)
 {
 	char *text = p->line.value, *host, *port;
 	char endpoint[300];
-	size_t len;
 
 	settings_set_string(p, &h->uri, text);
 	if (strncmp(text, "provider:", 9) == 0) {
@@ -154,11 +177,15 @@ settings_set_smarthost(struct parser *p, struct settings_smarthost *h)
 		snprintf(endpoint, sizeof(endpoint), "%s", uri);
 		text = endpoint;
 	}
+	if (strncmp(text, "srv:", 4) == 0) {
+		set_domain(p, h, text + 4);
+		return;
+	}
 	h->implicit_tls = strncmp(text, "smtps://", 8) == 0;
 	if (!h->implicit_tls && strncmp(text, "smtp://", 7) != 0) {
 		settings_fail(p,
 		    "must be smtp://HOST or smtps://HOST, with :PORT if it is not the usual one, "
-		    "or provider:NAME");
+		    "srv:DOMAIN or provider:NAME");
 		return;
 	}
 	h->port = h->implicit_tls ? 465 : 587;
@@ -170,10 +197,7 @@ settings_set_smarthost(struct parser *p, struct settings_smarthost *h)
 		settings_fail(p, "the port must be a number from 1 to 65535");
 		return;
 	}
-	len = strlen(host);
-	if (len > 1 && host[len - 1] == '.')
-		host[len - 1] = '\0';
-	settings_set_string(p, &h->host, host);
+	host_set(p, h, host);
 }
 
 /* Does `auth` name something that we have a credential for? */

@@ -42,6 +42,7 @@ struct ipc_settings {
 	uint32_t kind;
 	uint32_t port;
 	uint32_t implicit_tls;
+	uint32_t srv; /* host is a domain, and the DNS names its hosts, ports and TLS */
 	uint32_t tls; /* enum settings_tls */
 	uint32_t insecure_auth;
 	uint32_t rewrite_from;

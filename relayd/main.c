@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "relayd/clients.h"
+#include "relayd/network.h"
 #include "relayd/privilege.h"
 #include "relayd/receivers.h"
 #include "relayd/relayd.h"
@@ -263,6 +264,7 @@ turn(struct relayd *r)
 	}
 	queue_expire(r);
 	queue_commit(r);
+	network_settle(r);
 	watchers_flush(r);
 	/* only whoever got nothing to do is idle */
 	sessions_end_idle(r, clock_boot());
@@ -273,6 +275,7 @@ loop(struct relayd *r)
 {
 	queue_expire(r);
 	queue_commit(r);
+	network_settle(r);
 	while (r->stop_at == 0 || (r->sessions != NULL && clock_boot() < r->stop_at)) {
 		timer_set(r);
 		turn(r);
@@ -373,6 +376,8 @@ main(int argc, char **argv)
 		.inotify.fd = -1,
 		.control.fd = -1,
 		.secrets.fd = -1,
+		.routes.fd = -1,
+		.resolver.fd = -1,
 		.spool = { .dir = -1, .queue = -1 } };
 	const char *path = SYSCONFDIR "/postbag/postbag.conf";
 	bool only_check = false;
@@ -409,6 +414,7 @@ main(int argc, char **argv)
 		    r.settings.smarthost_count == 1 ? "" : "s",
 		    r.settings.smarthost_count == 0 ? ", so all mail would wait" : "");
 	code = only_check ? 0 : run(&r);
+	network_close(&r);
 	control_close(&r);
 	queue_close(&r);
 	settings_free(&r.settings);

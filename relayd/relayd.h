@@ -88,6 +88,9 @@ struct smarthost {
 	unsigned closed_times;    /* … and how often in a row after as many */
 	int64_t closes_until;     /* so connections end after as many */
 	struct secret_stamp secrets[SMARTHOST_SECRETS]; /* when the last session began */
+	bool network_changed; /* since the attempt began that may have failed for want of it */
+	unsigned hastened;    /* pauses that ended early for that, in vain so far */
+	int64_t hastened_at;  /* the last of them; CLOCK_BOOTTIME */
 };
 
 struct relayd {
@@ -116,6 +119,9 @@ struct relayd {
 	struct watch *dead;
 	struct watch inotify, timer, signals, control;
 	struct watch secrets;   /* while a refused credential pauses a smarthost */
+	struct watch routes;    /* of addresses, too; while a smarthost may lack one */
+	struct watch resolver;  /* resolv.conf, as long */
+	bool has_no_netlink;    /* addresses and routes cannot be watched here */
 	struct client *clients; /* of the control socket, the newest first */
 	size_t client_count;
 	struct choice *choices; /* selections that children are at */

@@ -38,6 +38,7 @@ settings_fill(struct ipc_settings *s, const struct relayd *r, const struct smart
 	*s = (struct ipc_settings){ .kind = IPC_SETTINGS,
 		.port = (uint32_t)from->port,
 		.implicit_tls = from->implicit_tls,
+		.srv = from->srv,
 		.tls = (uint32_t)from->tls,
 		.min_version = (uint32_t)from->tls_min_version,
 		.pin_count = (uint32_t)from->tls_pin_count,

@@ -19,7 +19,7 @@ ALLOWED = {
     "relayd": ("spool",),
     "relayd/session": ("spool", "relayd/ipc.h"),
 }
-SESSION_ONLY = re.compile(r"gnutls|gsasl|idn2|seccomp|netdb\.h|netinet/")
+SESSION_ONLY = re.compile(r"gnutls|gsasl|idn2|seccomp|netdb\.h|netinet/|resolv\.h|arpa/nameser")
 
 
 def sources():

@@ -23,6 +23,7 @@ struct peer {
 	unsigned count;
 	gnutls_x509_crt_t leaf;
 	const char *host;
+	const char *domain; /* another name that will do, or "" */
 };
 
 static void
@@ -68,8 +69,10 @@ names_add(const struct peer *p, struct buf *b)
 		buf_add_string(&names, shown++ == 0 ? "" : ", ");
 		name_add(&names, r, name, size);
 	}
-	buf_addf(b, "it is for %s%s, not for %s", names.len == 0 ? "no host" : buf_string(&names),
-	    r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ? "" : " and others", p->host);
+	buf_addf(b, "it is for %s%s, not for %s%s%s",
+	    names.len == 0 ? "no host" : buf_string(&names),
+	    r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ? "" : " and others", p->host,
+	    *p->domain == '\0' ? "" : " or ", p->domain);
 	buf_free(&names);
 }
 
@@ -181,7 +184,8 @@ leaf_status(const struct peer *p)
 	unsigned bits = 0, status = 0;
 	int algorithm = gnutls_x509_crt_get_pk_algorithm(p->leaf, &bits);
 
-	if (!gnutls_x509_crt_check_hostname(p->leaf, p->host))
+	if (!gnutls_x509_crt_check_hostname(p->leaf, p->host) &&
+	    (*p->domain == '\0' || !gnutls_x509_crt_check_hostname(p->leaf, p->domain)))
 		status |= GNUTLS_CERT_UNEXPECTED_OWNER;
 	if (gnutls_x509_crt_get_expiration_time(p->leaf) < now)
 		status |= GNUTLS_CERT_EXPIRED;
@@ -224,6 +228,8 @@ peer_verify(const struct certificate_rules *rules, const struct peer *p, struct 
 
 	if (rules->chain) {
 		r = gnutls_certificate_verify_peers3(s->tls, p->host, &status);
+		if (r >= 0 && (status & GNUTLS_CERT_UNEXPECTED_OWNER) != 0 && *p->domain != '\0')
+			r = gnutls_certificate_verify_peers3(s->tls, p->domain, &status);
 		if (r < 0)
 			return stream_fail(s, STREAM_CLOSED,
 			    "the certificate of %s cannot be verified: %s", p->host,
@@ -244,9 +250,10 @@ peer_verify(const struct certificate_rules *rules, const struct peer *p, struct 
 }
 
 int
-certificate_verify(const struct certificate_rules *rules, struct stream *s, const char *host)
+certificate_verify(
+    const struct certificate_rules *rules, struct stream *s, const char *host, const char *domain)
 {
-	struct peer p = { .host = host };
+	struct peer p = { .host = host, .domain = domain };
 	int r = -1;
 
 	p.chain = gnutls_certificate_get_peers(s->tls, &p.count);

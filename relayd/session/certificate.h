@@ -18,8 +18,9 @@ struct certificate_rules {
 	size_t pin_count; /* 0: any key */
 };
 
-/* Checks name and time always, the rest as the rules say.  host is a name or an address.
- * 0, or -1 as the stream says. */
-int certificate_verify(const struct certificate_rules *rules, struct stream *s, const char *host);
+/* Checks name and time always, the rest as the rules say.  host is a name or an address;
+ * it may also be for domain, unless that is "".  0, or -1 as the stream says. */
+int certificate_verify(
+    const struct certificate_rules *rules, struct stream *s, const char *host, const char *domain);
 
 #endif

@@ -1,12 +1,13 @@
 /*
- * Connecting with a deadline; the wait also ends when relayd says so.
+ * Connecting: a race of a target's addresses, each of which begins a little later than
+ * the one before (RFC 8305 section 5).  It has one deadline, and also ends when relayd
+ * says so.
  */
 #include "relayd/session/connect.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <idn2.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -15,7 +16,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/text.h"
+
+#define STAGGER 250000 /* microseconds; the time that RFC 8305 recommends */
 
 int
 connect_ascii_host(const char *host, char *dst, size_t size)
@@ -39,11 +43,11 @@ connect_ascii_host(const char *host, char *dst, size_t size)
 }
 
 static void
-address_name(const struct sockaddr *sa, char dst[static CONNECT_PEER_SIZE])
+address_name(const struct sockaddr_storage *sa, char dst[static CONNECT_PEER_SIZE])
 {
 	char text[INET6_ADDRSTRLEN] = "?";
 
-	if (sa->sa_family == AF_INET6) {
+	if (sa->ss_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const void *)sa;
 
 		inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
@@ -56,64 +60,131 @@ address_name(const struct sockaddr *sa, char dst[static CONNECT_PEER_SIZE])
 	}
 }
 
-/* One address; the socket is in s->fd on success. */
+/* The socket, or -1 and e->error says why. */
 static int
-address_connect(struct stream *s, const struct addrinfo *a, uint64_t timeout)
+attempt_begin(struct endpoint *e)
 {
-	char name[CONNECT_PEER_SIZE];
-	int one = 1, error = 0;
-	socklen_t len = sizeof(error);
+	int fd =
+	    socket(e->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 
-	address_name(a->ai_addr, name);
-	s->error = STREAM_OK;
-	s->fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-	if (s->fd < 0)
-		return stream_fail(s, STREAM_CLOSED, "cannot open a socket: %s", strerror(errno));
-	stream_timeout(s, timeout);
-	if (connect(s->fd, a->ai_addr, a->ai_addrlen) < 0 && errno != EINPROGRESS) {
-		error = errno;
-	} else if (stream_wait(s, POLLOUT) == 0) {
-		getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-		if (error == 0) {
-			setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-			return 0;
-		}
-	}
-	close(s->fd);
-	s->fd = -1;
-	if (s->error == STREAM_OK || s->error == STREAM_TIMEOUT)
-		stream_fail(s, s->error == STREAM_OK ? STREAM_CLOSED : s->error,
-		    "cannot connect to %s: %s", name,
-		    s->error == STREAM_OK ? strerror(error) : "it does not answer");
+	e->error = ETIMEDOUT;
+	if (fd >= 0 &&
+	    (connect(fd, (struct sockaddr *)&e->address, e->length) == 0 || errno == EINPROGRESS))
+		return fd;
+	e->error = errno;
+	if (fd >= 0)
+		close(fd);
 	return -1;
 }
 
-int
-connect_smarthost(
-    struct stream *s, const char *host, unsigned port, uint64_t timeout, unsigned first)
+/* fd is ready: true if it is connected, else it is closed. */
+static bool
+attempt_end(struct endpoint *e, int *fd)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
-	struct addrinfo *all = NULL, *a;
-	char service[8];
-	unsigned count = 0;
-	int r;
+	socklen_t len = sizeof(e->error);
 
-	snprintf(service, sizeof(service), "%u", port);
-	r = getaddrinfo(host, service, &hints, &all);
-	if (r != 0)
-		return stream_fail(s, STREAM_CLOSED, "cannot find the address of %s: %s", host,
-		    r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
-	for (a = all; a != NULL; a = a->ai_next)
-		count++;
-	r = -1;
-	for (unsigned i = 0; i < count && r < 0 && s->error != STREAM_STOPPED; i++) {
-		a = all;
-		for (unsigned skip = (first + i) % count; skip > 0; skip--)
-			a = a->ai_next;
-		r = address_connect(s, a, timeout);
+	if (getsockopt(*fd, SOL_SOCKET, SO_ERROR, &e->error, &len) < 0)
+		e->error = errno;
+	if (e->error == 0)
+		return true;
+	close(*fd);
+	*fd = -1;
+	return false;
+}
+
+/*
+ * One after the other, without waiting for it to fail: the first that answers is it.
+ * Returns that one, with its socket in s->fd; NULL when all have failed, time is up,
+ * or relayd says stop (then s->error).
+ */
+static struct endpoint *
+race(struct stream *s, struct endpoint *const *run, size_t count, int64_t deadline)
+{
+	struct pollfd fds[ENDPOINTS_MAX + 1] = { { .fd = s->control, .events = POLLIN } };
+	struct endpoint *winner = NULL;
+	size_t begun = 0, open = 0;
+	int64_t next = 0, now, until;
+
+	while (winner == NULL && (now = clock_boot()) < deadline) {
+		if (begun < count && (open == 0 || now >= next)) {
+			struct pollfd *p = &fds[++begun];
+
+			*p = (struct pollfd){ attempt_begin(run[begun - 1]), POLLOUT, 0 };
+			open += p->fd >= 0;
+			next = p->fd >= 0 ? now + STAGGER : now;
+			continue;
+		}
+		if (open == 0)
+			break;
+		until = begun < count && next < deadline ? next : deadline;
+		if (poll(fds, begun + 1, (int)((until - now) / 1000) + 1) <= 0)
+			continue;
+		if (fds[0].revents != 0 && stream_wait(s, 0) < 0)
+			break;
+		for (size_t i = 1; i <= begun && winner == NULL; i++) {
+			if (fds[i].fd < 0 || fds[i].revents == 0)
+				continue;
+			if (attempt_end(run[i - 1], &fds[i].fd)) {
+				winner = run[i - 1];
+				s->fd = fds[i].fd;
+			} else {
+				open--;
+				next = now;
+			}
+		}
 	}
-	freeaddrinfo(all);
-	return r;
+	for (size_t i = 1; i <= begun; i++)
+		if (fds[i].fd >= 0 && fds[i].fd != s->fd)
+			close(fds[i].fd);
+	return winner;
+}
+
+static int
+race_lost(struct stream *s, const struct endpoints *e)
+{
+	char name[CONNECT_PEER_SIZE] = "the smarthost";
+	int error = ETIMEDOUT;
+
+	if (s->error == STREAM_STOPPED)
+		return -1;
+	/* always the same one: the log gets a line for each change */
+	for (size_t i = 0; i < e->count; i++)
+		if (e->list[i].error != 0) {
+			address_name(&e->list[i].address, name);
+			error = e->list[i].error;
+			break;
+		}
+	return stream_fail(s, error == ETIMEDOUT ? STREAM_TIMEOUT : STREAM_CLOSED,
+	    "cannot connect to %s: %s", name,
+	    error == ETIMEDOUT ? "it does not answer" : strerror(error));
+}
+
+const struct target *
+connect_endpoints(struct stream *s, struct endpoints *e, unsigned first, int64_t deadline)
+{
+	struct endpoint *run[ENDPOINTS_MAX], *winner = NULL;
+	size_t done = 0, count;
+	int one = 1;
+
+	while (winner == NULL && done < e->count && s->error == STREAM_OK) {
+		size_t left = e->count - done;
+		int64_t now = clock_boot();
+
+		for (count = 0; count < left; count++) {
+			run[count] = &e->list[(first + done + count) % e->count];
+			if (run[count]->target != run[0]->target)
+				break;
+		}
+		done += count;
+		winner =
+		    race(s, run, count, now + (deadline - now) * (int64_t)count / (int64_t)left);
+	}
+	if (winner == NULL) {
+		race_lost(s, e);
+		return NULL;
+	}
+	setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return winner->target;
 }
 
 char *
@@ -124,7 +195,7 @@ connect_peer_name(int fd, char dst[static CONNECT_PEER_SIZE])
 
 	dst[0] = '\0';
 	if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
-		address_name((struct sockaddr *)&peer, dst);
+		address_name(&peer, dst);
 	return dst;
 }
 

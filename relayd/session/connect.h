@@ -1,5 +1,5 @@
 /*
- * From a smarthost's name to a connected socket.
+ * From a smarthost's addresses to a connected socket.
  */
 #ifndef RELAYD_SESSION_CONNECT_H
 #define RELAYD_SESSION_CONNECT_H
@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "relayd/session/endpoints.h"
 #include "relayd/session/stream.h"
 
 /* The host as the DNS and TLS know it: a name with non-ASCII letters becomes its
@@ -14,13 +15,14 @@
 int connect_ascii_host(const char *host, char *dst, size_t size);
 
 /*
- * Resolves host and tries its addresses in turn, IPv6 and IPv4 as getaddrinfo(3)
- * orders them, beginning `first` addresses later (round robin): each gets
- * `timeout` microseconds.  s is initialised; its fd is set.  0, or -1 as the
- * stream says, with the problem of the last address.
+ * Connects to one of the endpoints, beginning with the one that is `first` places later
+ * in the list (round robin).  Those of a target race; the next target's turn comes when
+ * all have failed, or when they have had their share of the time until `deadline`
+ * (CLOCK_BOOTTIME).  s is initialised; its fd is set.  The target that it is, or NULL as
+ * the stream says.
  */
-int connect_smarthost(
-    struct stream *s, const char *host, unsigned port, uint64_t timeout, unsigned first);
+const struct target *connect_endpoints(
+    struct stream *s, struct endpoints *e, unsigned first, int64_t deadline);
 
 /* "[192.0.2.1]:587" */
 #define CONNECT_PEER_SIZE 80

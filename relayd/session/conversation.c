@@ -123,7 +123,7 @@ ehlo(struct conversation *c)
 static int
 secure(struct conversation *c)
 {
-	if (tls_start(&c->tls, &c->stream, c->host) < 0)
+	if (tls_start(&c->tls, &c->stream, c->host, c->domain) < 0)
 		return conversation_broken(c);
 	c->secured = true;
 	return 0;
@@ -225,7 +225,7 @@ conversation_open(struct conversation *c, char *ready, size_t size)
 
 	stream_timeout(&c->stream, s->command_timeout);
 	connect_ehlo_name(c->stream.fd, s->hostname, c->ehlo, sizeof(c->ehlo));
-	if (s->implicit_tls && secure(c) < 0)
+	if (c->implicit_tls && secure(c) < 0)
 		return -1;
 	if (banner(c) < 0 || ehlo(c) < 0)
 		return -1;

@@ -21,7 +21,9 @@ struct conversation {
 	struct capabilities can;
 	struct reply reply; /* the last one read */
 	char host[256];     /* A-labels */
+	char domain[256];   /* that the host was found for; the certificate may be for it; or "" */
 	char ehlo[300];
+	bool implicit_tls;       /* TLS comes first */
 	bool secured;            /* TLS is on */
 	bool closed;             /* a reply has ended it */
 	bool lost;               /* replies are missing */

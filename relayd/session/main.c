@@ -15,10 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "base/settings.h"
 #include "base/text.h"
 #include "relayd/ipc.h"
@@ -26,6 +29,7 @@
 #include "relayd/session/conversation.h"
 #include "relayd/session/lock.h"
 #include "relayd/session/secret.h"
+#include "relayd/session/srv.h"
 #include "relayd/session/transaction.h"
 #include "relayd/session/window.h"
 
@@ -46,6 +50,11 @@ struct session {
 	unsigned recipients_max; /* that relayd was told */
 	struct waiting waiting[IPC_WINDOW_MAX];
 	size_t first, waiting_count;
+};
+
+/* What is said if the lookup takes too long. */
+static struct ipc_report late = {
+	.kind = IPC_REPORT, .type = REPORT_FAILED, .value = FAULT_CONNECTION
 };
 
 static void
@@ -196,19 +205,70 @@ files_read(struct session *s)
 	return 0;
 }
 
+/* The resolver has no deadline of its own.  What it is at cannot be continued, so this is
+ * the end. */
+static void
+lookup_late(int number)
+{
+	(void)number;
+	ipc_send(CONTROL, &late, sizeof(late), -1);
+	_exit(0);
+}
+
+static int
+lookup(struct session *s, struct endpoints *e)
+{
+	struct conversation *c = &s->conversation;
+	const struct ipc_settings *settings = &s->settings;
+	struct itimerval timer = {
+		.it_value = { .tv_sec = (time_t)(settings->connect_timeout / USEC_PER_SEC),
+		    .tv_usec = (suseconds_t)(settings->connect_timeout % USEC_PER_SEC) }
+	};
+	char length[DURATION_SIZE];
+	int r;
+
+	snprintf(late.text, sizeof(late.text), "cannot find the address of %s: no answer within %s",
+	    c->host, duration_format(settings->connect_timeout, length));
+	signal(SIGALRM, lookup_late);
+	setitimer(ITIMER_REAL, &timer, NULL);
+	r = endpoints_find(e, &c->stream, settings, c->host);
+	timer.it_value = (struct timeval){ 0, 0 };
+	setitimer(ITIMER_REAL, &timer, NULL);
+	return r;
+}
+
+static int
+session_connect(struct session *s)
+{
+	struct conversation *c = &s->conversation;
+	int64_t deadline = clock_boot() + (int64_t)s->settings.connect_timeout;
+	struct endpoints endpoints = { .count = 0 };
+	const struct target *target = NULL;
+
+	if (lookup(s, &endpoints) == 0)
+		target =
+		    connect_endpoints(&c->stream, &endpoints, s->settings.first_address, deadline);
+	if (target == NULL)
+		return conversation_broken(c);
+	c->implicit_tls = target->implicit_tls;
+	/* Whoever forges a record can name any host.  So the certificate is that of the
+	 * domain (RFC 6186 section 6); a host below it is the domain's own. */
+	if (s->settings.srv && srv_is_below(target->name, c->host)) {
+		memcpy(c->domain, c->host, sizeof(c->domain));
+		memcpy(c->host, target->name, sizeof(c->host));
+	}
+	return 0;
+}
+
 static int
 session_open(struct session *s, char *ready, size_t size)
 {
 	struct conversation *c = &s->conversation;
-	const struct ipc_settings *settings = &s->settings;
 
-	c->settings = settings;
+	c->settings = &s->settings;
 	stream_init(&c->stream, -1, CONTROL);
-	if (files_read(s) < 0)
+	if (files_read(s) < 0 || session_connect(s) < 0)
 		return -1;
-	if (connect_smarthost(&c->stream, c->host, settings->port, settings->connect_timeout,
-		settings->first_address) < 0)
-		return conversation_broken(c);
 	if (lock_in() < 0) {
 		snprintf(c->problem, sizeof(c->problem), "cannot lock the session in: %s",
 		    strerror(errno));

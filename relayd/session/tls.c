@@ -169,7 +169,7 @@ is_address(const char *host)
 }
 
 int
-tls_start(struct tls *t, struct stream *s, const char *host)
+tls_start(struct tls *t, struct stream *s, const char *host, const char *domain)
 {
 	/* sent even if the smarthost's list of CAs does not have its issuer: somebody has set it */
 	unsigned forced = t->certificate ? GNUTLS_FORCE_CLIENT_CERT : 0;
@@ -188,7 +188,7 @@ tls_start(struct tls *t, struct stream *s, const char *host)
 	stream_timeout(s, s->timeout);
 	if (handshake(t, s) < 0)
 		return -1;
-	return t->verify ? certificate_verify(&t->rules, s, host) : 0;
+	return t->verify ? certificate_verify(&t->rules, s, host, domain) : 0;
 }
 
 const char *

@@ -39,8 +39,9 @@ int tls_init(struct tls *t, const struct tls_wishes *wishes);
 void tls_fini(struct tls *t);
 
 /* The handshake on s, which must have no input left, and the verification of the
- * peer as host (a name or an address).  0, or -1 as the stream says. */
-int tls_start(struct tls *t, struct stream *s, const char *host);
+ * peer as host (a name or an address) or, unless it is "", as domain.  0, or -1 as the
+ * stream says. */
+int tls_start(struct tls *t, struct stream *s, const char *host, const char *domain);
 
 /* "TLS 1.3" */
 const char *tls_version_name(const struct stream *s);

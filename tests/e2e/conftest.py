@@ -8,6 +8,7 @@ import pytest
 import clients
 import faults
 import harness
+import network as networks
 import servers
 
 
@@ -113,6 +114,17 @@ def installation(workplace, certs):
         installation = clients.Installation(workplace, smarthost)
         yield installation
         installation.close()
+
+
+@pytest.fixture
+def network(workplace):
+    """A network of its own, with its own /etc."""
+    reason = networks.unavailable()
+    if reason:
+        pytest.skip(reason)
+    network = networks.Network(workplace)
+    yield network
+    network.close()
 
 
 @pytest.fixture

@@ -357,11 +357,13 @@ class Smarthost:
 
     Options are keyword arguments, "_" for "-": Smarthost(w, certs, implicit_tls=True, mechanisms="PLAIN",
     rule=["rcpt 550 no"]). A list repeats the option, True stands for an option without value, None leaves one out.
+    within is a command that runs it, as an ordinary user.
     """
 
-    def __init__(self, workplace, certs, **options):
+    def __init__(self, workplace, certs, within=(), **options):
         self.workplace = workplace
         self.certs = certs
+        self.within = within
         self.directory = workplace.new_directory("smarthost")
         give_away(self.directory)
         self.store = self.directory / "store"
@@ -398,7 +400,12 @@ class Smarthost:
                     arguments += ["--" + name.replace("_", "-")] + ([] if one is True else [str(one)])
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **unprivileged()
+                [*self.within, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                **({} if self.within else unprivileged()),
             )
         poll(lambda: text(ready).strip() or self.process.poll() is not None)
         if not text(ready).strip():

@@ -28,7 +28,7 @@ check_smarthost(const struct settings_smarthost *h, int whole)
 		return;
 	CHECK(h->host != NULL && *h->host != '\0' && strlen(h->host) <= 255);
 	CHECK(strpbrk(h->host, " \t\r\n") == NULL);
-	CHECK(h->port >= 1 && h->port <= 65535);
+	CHECK(h->srv ? h->port == 0 && !h->implicit_tls : h->port >= 1 && h->port <= 65535);
 	CHECK((h->password == NULL && h->token == NULL) || h->user != NULL);
 	CHECK(h->password == NULL || h->token == NULL);
 	CHECK(h->user == NULL || h->password != NULL || h->token != NULL ||

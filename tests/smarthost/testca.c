@@ -39,6 +39,8 @@ static const struct leaf leaves[] = {
 	    .dns = { "mail.example.test", "localhost" }, .loopback = true, .from = -1, .until = 365 },
 	{ .name = "wrongname", .common_name = "other.example.test",
 	    .dns = { "other.example.test", NULL }, .from = -1, .until = 365 },
+	{ .name = "wildcard", .common_name = "*.example.test",
+	    .dns = { "*.example.test", NULL }, .from = -1, .until = 365 },
 	{ .name = "expired", .common_name = "mail.example.test",
 	    .dns = { "mail.example.test", "localhost" }, .loopback = true, .from = -30, .until = -1 },
 	{ .name = "notyet", .common_name = "mail.example.test",

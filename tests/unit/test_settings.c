@@ -433,7 +433,9 @@ a_host_is_a_name_or_an_address(void **state)
 {
 	static const char *const bad[] = { "smtp://[]", "smtp://[a b]", "smtp://[mail.example.org]",
 		"smtp://[:::]", "smtp://[2001:db8::1%eth0 ]", "smtp://a\tb", "smtp://a<b>",
-		"smtp://a\"b", "smtp://a,b", "smtp://a\\b" };
+		"smtp://a\"b", "smtp://a,b", "smtp://a\\b", "srv:", "srv://a.x", "srv:a.x:587",
+		"srv:a.x/", "srv:192.0.2.1", "srv:[2001:db8::1]", "srv:2001:db8::1", "srv:a,b",
+		"SRV:a.x" };
 	size_t accepted = 0;
 
 	(void)state;
@@ -505,6 +507,9 @@ hosts_are_understood_in_every_form(void **state)
 		{ "smtp://[2001:db8::1]", "2001:db8::1", "[2001:db8::1]:587" },
 		{ "smtp://[2001:db8::1]:25", "2001:db8::1", "[2001:db8::1]:25" },
 		{ "smtps://[192.0.2.1]", "192.0.2.1", "192.0.2.1:465" },
+		{ "srv:a.x", "a.x", "srv:a.x" },
+		{ "srv:a.x.", "a.x", "srv:a.x" },
+		{ "srv:b\xc3\xbc.x", "b\xc3\xbc.x", "srv:b\xc3\xbc.x" },
 		{ "smtp://b\xc3\xbc"
 		  "cher.x",
 		    "b\xc3\xbc"
