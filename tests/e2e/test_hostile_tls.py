@@ -1,17 +1,22 @@
 """What is not accepted in the certificate of a smarthost, and peers that do in TLS what no smarthost does."""
 
+import os
 import re
 import shutil
+import socket
+import ssl
 
 import pytest
 
 import authority
 import harness
+import libssl
 from authority import CA, LEAF
 
 MESSAGE = b"Subject: hello\nMessage-ID: <hello@example.test>\n\nhello\n"
 QUICK = {"retry_interval": "100ms 200ms", "reconnect_interval": "50ms 100ms"}
 BOB = "bob@example.test"
+SHORT_WAIT = f"{int(500 * float(os.environ.get('POSTBAG_SLOWNESS', '1')))}ms"
 LOCALHOST = LEAF + "subjectAltName=DNS:localhost\n"
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl")
@@ -56,6 +61,7 @@ def assert_refused(host, server, words):
 
 
 # chains
+
 
 def between(a, name="between", extensions=CA, issuer="ca", key="other.key", issuer_key="ca.key"):
     return a.sign(name, extensions, issuer, key, issuer_key, f"/CN=The {name}")
@@ -207,3 +213,189 @@ def test_what_ocsp_says_counts(kind, tls, make_authority, serve):
         assert_delivered(host, server)
     else:
         assert_refused(host, server, words)
+
+
+# what a peer does in TLS
+
+LARGEST = 1 << 14  # octets of a record, RFC 8446 section 5.1
+
+
+@pytest.fixture
+def run(certs, make_host):
+    """run(script, ...): a message is on its way to a server that speaks TLS, or something like it, from the first octet."""
+    servers = []
+
+    def run(script, made=certs):
+        servers.append(harness.ScriptedServer(made, script))
+        host = make_host(servers[-1], "smtps", block={"command_timeout": SHORT_WAIT}, **QUICK)
+        host.start_relayd()
+        host.submit(MESSAGE, BOB)
+        return host
+
+    yield run
+    for server in servers:
+        server.close()
+
+
+def assert_waits(host, words):
+    host.wait_log(f'paused=.*reason="[^"]*({words})')
+    assert len(host.queue_files()) == 1 and not re.search("status=", host.log())
+
+
+def after_handshake(version, action):
+    def script(peer):
+        channel = libssl.Channel(peer, version)
+        while True:
+            action(channel)
+
+    return script
+
+
+def in_clear(octets):
+    def script(peer):
+        peer.connection.recv(1)
+        while True:
+            peer.connection.sendall(octets)
+
+    return script
+
+
+ENDS = "no answer within|TLS"
+FLOODS = {
+    "new keys": (after_handshake("1.3", lambda channel: channel.update_key(False)), "Too many handshake packets"),
+    "new keys, ours too": (after_handshake("1.3", lambda channel: channel.update_key(True)), "Too many handshake packets"),
+    "tickets": (after_handshake("1.3", lambda channel: channel.give_ticket()), ENDS),
+    "new handshakes": (after_handshake("1.2", lambda channel: channel.ask_for_handshake()), ENDS),
+    "empty lines": (after_handshake("1.3", lambda channel: channel.write(b"\r\n")), "no SMTP reply"),
+    "warnings": (in_clear(b"\x15\x03\x03\0\2\1\x5a" * 1000), ENDS),
+    "empty records": (in_clear(b"\x16\x03\x03\0\0" * 1000), ENDS),
+    "changes of the cipher": (in_clear(b"\x14\x03\x03\0\1\1" * 1000), ENDS),
+    "zeros": (in_clear(b"\0" * 10000), ENDS),
+    "a record of 64 kB": (in_clear(b"\x16\x03\x03\xff\xff" + b"\2" * 0xFFFF), ENDS),
+    "a ServerHello of 16 MB": (in_clear(b"\x16\x03\x03\x40\0\2\xff\xff\xff" + b"\3" * (LARGEST - 4)), ENDS),
+}
+
+
+@pytest.mark.parametrize("what", FLOODS)
+def test_a_flood_has_an_end(what, run):
+    script, words = FLOODS[what]
+    assert_waits(run(script), words)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("length", [LARGEST + 1, LARGEST + 257, 0xFFFF])
+def test_a_record_that_is_too_long_ends_the_connection(length, version, run):
+    """No cipher makes 16 kB so long that these would hold."""
+
+    def script(peer):
+        libssl.Channel(peer, version)
+        peer.connection.sendall(b"\x17\x03\x03" + length.to_bytes(2, "big") + b"x" * length)
+        libssl.wait_closed(peer)
+
+    assert_waits(run(script), "TLS")
+
+
+def flights(peer, version):
+    """The server's handshake: what it sends each time, to be sent by who asks for it."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = version
+    context.load_cert_chain(peer.server.certs / "server.pem", peer.server.certs / "server.key")
+    session = context.wrap_bio(incoming, outgoing, server_side=True)
+    done = False
+    while not done:
+        try:
+            session.do_handshake()
+            done = True
+        except ssl.SSLWantReadError:
+            pass
+        yield outgoing.read()
+        if not done:
+            incoming.write(libssl.receive(peer))
+
+
+@pytest.mark.parametrize("close", [False, True], ids=["stalls", "closes"])
+@pytest.mark.parametrize("part", [0, 0.01, 0.1, 0.5, 0.99])
+@pytest.mark.parametrize("flight", [1, 2])
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_handshake_that_stops(version, flight, part, close, run):
+    """Flight 0 is empty: the client begins. With TLS 1.3 flight 2 is but the tickets."""
+
+    def script(peer):
+        limit = ssl.TLSVersion.TLSv1_2 if version == "1.2" else ssl.TLSVersion.TLSv1_3
+        for number, octets in enumerate(flights(peer, limit)):
+            if number == flight:
+                peer.connection.sendall(octets[: int(len(octets) * part)])
+                break
+            peer.connection.sendall(octets)
+        if not close:
+            libssl.wait_closed(peer)
+
+    assert_waits(run(script), "TLS|closed the connection|broke" if close else "no answer within")
+
+
+def chain_of(a, count):
+    names = ["ca", *(f"a{number}" for number in range(count - 1))]
+    for issuer, name in zip(names, names[1:]):
+        between(a, name, issuer=issuer, key="ca.key")
+    return a.sign("leaf", LOCALHOST, names[-1]).serve("leaf", *reversed(names[1:]))
+
+
+def with_extension(a, size):
+    length = (size - 5).to_bytes(3, "big").hex(":")
+    return a.sign("leaf", LOCALHOST + f"1.2.3.4=DER:04:83:{length}{':61' * (size - 5)}\n").serve("leaf")
+
+
+def with_names(a, count):
+    names = "".join(f"DNS:x{number}.example," for number in range(count))
+    return a.sign("leaf", LEAF + f"subjectAltName={names}DNS:localhost\n").serve("leaf")
+
+
+ACCEPTED = "greeting: 554 not today"
+SIZES = {
+    "8 certificates": (lambda a: chain_of(a, 8), ACCEPTED),
+    "100 certificates": (lambda a: chain_of(a, 100), "the certificate of localhost cannot be verified: .*limits"),
+    "100 kB": (lambda a: with_extension(a, 100_000), ACCEPTED),
+    "1 MB": (lambda a: with_extension(a, 1_000_000), "TLS handshake: The handshake data size is too large"),
+    "1000 names": (lambda a: with_names(a, 1000), ACCEPTED),
+}
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_size_of_what_proves_the_name(size, version, make_authority, run):
+    make, words = SIZES[size]
+
+    def script(peer):
+        libssl.Channel(peer, version).write(b"554 not today\r\n")
+        libssl.wait_closed(peer)
+
+    assert_waits(run(script, make(make_authority()).directory), words)
+
+
+def test_each_connection_begins_anew_and_sends_nothing_early(certs, run):
+    """Tickets of the last connection are not used: neither a resumed session nor 0-RTT."""
+    hellos = []
+
+    def script(peer):
+        hellos.append(peer.connection.recv(65536, socket.MSG_PEEK))
+        channel = libssl.Channel(peer, "1.3")
+        channel.give_ticket()
+        channel.write(b"554 not now\r\n")
+        libssl.wait_closed(peer)
+
+    host = run(script)
+    host.wait_for(lambda: len(hellos) >= 3, what="three connections")
+    for hello in hellos:
+        assert not {42, 41} & set(extensions(hello)) and 43 in extensions(hello)
+
+
+def extensions(hello):
+    """The kinds of extensions in a ClientHello (RFC 8446 section 4.1.2), record header included."""
+    at = 5 + 4 + 2 + 32
+    at += 1 + hello[at]
+    at += 2 + int.from_bytes(hello[at : at + 2], "big")
+    at += 1 + hello[at] + 2
+    while at < len(hello):
+        yield int.from_bytes(hello[at : at + 2], "big")
+        at += 4 + int.from_bytes(hello[at + 2 : at + 4], "big")
