@@ -230,3 +230,42 @@ def test_a_server_that_takes_no_more_of_the_content(what, words, tls, run):
     host.wait_empty()
     released.set()
     assert len(server.accepted) == 1 and not re.search("in-doubt|bounced", host.log())
+
+
+# servers that do not know EHLO
+
+
+def knows_only_helo(code):
+    def bad(server, peer, verb, line):
+        if verb == "EHLO":
+            peer.send(b"%d what?\r\n" % code)
+        elif verb == "HELO":
+            peer.send(b"250-hello\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 10\r\n")  # offers do not count here
+        return verb in ("EHLO", "HELO")
+
+    return bad
+
+
+@pytest.mark.parametrize("tls", ["none", "opportunistic"])
+@pytest.mark.parametrize("code", [500, 502])
+def test_helo_where_neither_tls_nor_a_login_is_needed(code, tls, run):
+    server = Server(knows_only_helo(code))
+    host = run(server, block={"tls": tls})
+    host.wait_empty()
+    assert server.accepted == [1] and "SIZE=" not in host.transcripts[-1].transcript()
+
+
+NO_HELO = {
+    "TLS": (502, {"tls": "required"}),
+    "a login": (502, {"user": "alice", "password": "command:/bin/echo s3cret", "insecure_auth": "yes"}),
+    "refused": (550, {}),
+    "refused for now": (450, {}),
+}
+
+
+@pytest.mark.parametrize("why", NO_HELO)
+def test_no_helo(why, run):
+    code, block = NO_HELO[why]
+    host = run(Server(knows_only_helo(code)), block=block)
+    host.wait_log(f"paused=.*EHLO: {code}")
+    assert "C: b'HELO" not in host.transcripts[-1].transcript() and len(host.queue_files()) == 1
