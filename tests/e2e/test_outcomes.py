@@ -423,3 +423,15 @@ def test_a_refusal_that_comes_late_still_returns_the_message_once(make_smarthost
     host.submit(MESSAGE, "bob@example.test")
     host.wait_empty()
     assert recipients(server) == ["alice@example.test"]
+
+
+def test_a_message_that_comes_back_again_and_again_is_refused_in_the_end(smarthost, make_host):
+    """Who brings it back, a forwarder behind the smarthost, is told, and returns it to its sender."""
+    host = make_host(smarthost, **QUICK)
+    host.start_relayd()
+    content, passed = b"Received: by elsewhere.example\r\n" * 95 + MESSAGE, 0
+    while (done := host.sendmail("-i", "-f", "alice@example.test", "bob@example.test", input=content)).returncode == 0:
+        passed += 1
+        host.wait_empty()
+        content = smarthost.messages()[-1].content
+    assert done.returncode == 65 and b"5.4.6" in done.stderr and passed == 6 and host.queue_files() == []
