@@ -237,3 +237,12 @@ def test_a_starttls_that_is_refused_is_not_done_without(make_smarthost, make_hos
     host = make_host(server, block={"tls": "opportunistic", **login}, **QUICK)
     send(host)
     assert_refused(host, server, "STARTTLS: 454 4.7.0 not now")
+
+
+@pytest.mark.parametrize("code", [221, 250, 299, 334, 354, 502])
+def test_tls_begins_behind_220_only(code, make_smarthost, make_host):
+    server = make_smarthost(rule=f"STARTTLS/1 reply {code} go")
+    host = make_host(server, **QUICK)
+    send(host)
+    assert wait_delivered(host, server).tls
+    assert re.search(f"paused=.*STARTTLS: {code} go", host.log())
