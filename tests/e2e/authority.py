@@ -69,7 +69,8 @@ class Authority:
         file.write_text(extensions)
         by = ["-CA", self.directory / f"{issuer}.pem", "-CAkey", self.directory / issuer_key] if issuer else []
         by += ["-force_pubkey", self.directory / f"{key}.public"] if issuer else ["-key", self.directory / key]
-        openssl("x509", "-new", "-subj", subject, "-days", "30", "-extfile", file, "-out", self.directory / f"{name}.pem", *by, *more)
+        out = self.directory / f"{name}.pem"
+        openssl("x509", "-new", "-subj", subject, "-days", "30", "-extfile", file, "-out", out, *by, *more)
         return self
 
     def forge(self, name, old, new, key="ca.key"):
@@ -101,7 +102,8 @@ class Authority:
         serial = openssl("x509", "-in", directory / f"{name}.pem", "-noout", "-serial").decode().strip().partition("=")[2]
         since = openssl_time(-86400) if status == "R" else ""
         (directory / "index").write_text(f"{status}\t{openssl_time(86400)}\t{since}\t{serial}\tunknown\t/CN=mail.example.test\n")
-        openssl("ocsp", "-issuer", directory / "ca.pem", "-cert", directory / f"{name}.pem", "-no_nonce", "-reqout", directory / "request")
+        openssl("ocsp", "-issuer", directory / "ca.pem", "-cert", directory / f"{name}.pem", "-no_nonce",
+                "-reqout", directory / "request")
         openssl("ocsp", "-index", directory / "index", "-CA", directory / "ca.pem", "-rsigner", directory / f"{issuer}.pem",
                 "-rkey", directory / key, "-reqin", directory / "request", "-respout", directory / "response", "-ndays", 7)
         (directory / "response").chmod(0o644)

@@ -112,20 +112,24 @@ BAD_LEAVES = {
         lambda a: a.sign("leaf", LEAF + "subjectAltName=DNS:localhostX.evil.example\n")
         .forge("leaf", b"localhostX.evil", b"localhost\0.evil"), "not for localhost"),
     "NUL in the common name": (
-        lambda a: a.sign("leaf", LEAF, subject="/CN=localhostX.evil.example").forge("leaf", b"localhostX.evil", b"localhost\0.evil"),
+        lambda a: a.sign("leaf", LEAF, subject="/CN=localhostX.evil.example")
+        .forge("leaf", b"localhostX.evil", b"localhost\0.evil"),
         "not for localhost"),
     "NUL behind the name": (
         lambda a: a.sign("leaf", LEAF + "subjectAltName=DNS:localhostX\n").forge("leaf", b"localhostX", b"localhost\0"),
         "not for localhost"),
     "control characters in the name": (
-        lambda a: a.sign("leaf", LEAF + "subjectAltName=DNS:xxxxpwnedx.example\n").forge("leaf", b"xxxxpwnedx", b"\x1b]0;pwned\x07"),
+        lambda a: a.sign("leaf", LEAF + "subjectAltName=DNS:xxxxpwnedx.example\n")
+        .forge("leaf", b"xxxxpwnedx", b"\x1b]0;pwned\x07"),
         "not for localhost"),
     "another name, ours as common name": (
-        lambda a: a.sign("leaf", LEAF + "subjectAltName=DNS:other.example\n", subject="/CN=localhost"), "for other.example, not for"),
+        lambda a: a.sign("leaf", LEAF + "subjectAltName=DNS:other.example\n", subject="/CN=localhost"),
+        "for other.example, not for"),
     "every name": (lambda a: a.sign("leaf", LEAF + "subjectAltName=DNS:*\n"), "not for localhost"),
     "every name below": (lambda a: a.sign("leaf", LEAF + "subjectAltName=DNS:*.localhost\n"), "not for localhost"),
     "a name with a star in it": (lambda a: a.sign("leaf", LEAF + "subjectAltName=DNS:local*\n"), "not for localhost"),
-    "our name as mail address": (lambda a: a.sign("leaf", LEAF + "subjectAltName=email:x@localhost,URI:smtp://localhost\n"), "for no host"),
+    "our name as mail address": (
+        lambda a: a.sign("leaf", LEAF + "subjectAltName=email:x@localhost,URI:smtp://localhost\n"), "for no host"),
 }
 
 
