@@ -89,7 +89,7 @@ hops_check(struct submission *s)
 
 	for (size_t i = 0; i < s->header.count; i++)
 		hops += header_is(&s->header, &s->header.fields[i], "Received");
-	if (hops < HOPS_MAX)
+	if (hops <= HOPS_MAX)
 		return 0;
 	s->status = "5.4.6";
 	return submission_fail(s, EX_DATAERR,

@@ -103,21 +103,55 @@ banner(struct conversation *c)
 	return 0;
 }
 
-static int
-ehlo(struct conversation *c)
+/* Without user and `auth` a client certificate is enough by itself, unless the smarthost wants it
+ * named in AUTH. */
+static bool
+wants_login(const struct conversation *c)
 {
-	if (conversation_command(c, "EHLO %s", c->ehlo) < 0 || conversation_reply(c) < 0)
+	const struct mechanism_means *means = &c->auth.means;
+
+	return c->settings->user[0] != '\0' || *means->wanted != '\0' ||
+	       (means->certificate && c->secured &&
+		   capabilities_have_mechanism(&c->can, "EXTERNAL"));
+}
+
+static int
+hello(struct conversation *c, const char *verb)
+{
+	if (conversation_command(c, "%s %s", verb, c->ehlo) < 0 || conversation_reply(c) < 0)
 		return conversation_broken(c);
 	if (reply_meaning(PHASE_GREETING, &c->reply) != MEANS_OK)
-		return greeting_refused(c, "EHLO");
-	capabilities_parse(&c->can, buf_string(&c->reply.text));
+		return greeting_refused(c, verb);
+	return 0;
+}
+
+/* What earlier sessions have found out about this server. */
+static void
+peer_recall(struct conversation *c)
+{
 	if (c->settings->ehlo != c->can.check)
-		return 0;
+		return;
 	c->peer = c->settings->peer;
 	c->recipients_max = c->settings->recipients_max;
 	if ((c->peer & PEER_LOCKSTEP) != 0)
 		c->can.set &= ~(unsigned)CAN_PIPELINING;
-	return 0;
+}
+
+/* RFC 5321 section 3.2: HELO for a server that does not know EHLO.  It knows neither STARTTLS nor
+ * AUTH then, so that this is only for those who need neither. */
+static int
+ehlo(struct conversation *c)
+{
+	c->can = (struct capabilities){ .set = 0 };
+	if (hello(c, "EHLO") == 0) {
+		capabilities_parse(&c->can, buf_string(&c->reply.text));
+		peer_recall(c);
+		return 0;
+	}
+	if ((c->code != 500 && c->code != 502) || c->secured || c->settings->tls == TLS_REQUIRED ||
+	    wants_login(c))
+		return -1;
+	return hello(c, "HELO");
 }
 
 static int
@@ -165,18 +199,6 @@ rejected(struct conversation *c, const char *mechanism)
 	return conversation_refused(c, FAULT_CREDENTIAL,
 	    strcmp(mechanism, "EXTERNAL") == 0 ? "the smarthost rejects the client certificate"
 					       : "the smarthost rejects user and password");
-}
-
-/* Without user and `auth` a client certificate is enough by itself, unless the smarthost wants it
- * named in AUTH. */
-static bool
-wants_login(const struct conversation *c)
-{
-	const struct mechanism_means *means = &c->auth.means;
-
-	return c->settings->user[0] != '\0' || *means->wanted != '\0' ||
-	       (means->certificate && c->secured &&
-		   capabilities_have_mechanism(&c->can, "EXTERNAL"));
 }
 
 static int

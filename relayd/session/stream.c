@@ -257,9 +257,10 @@ int
 stream_read_line(struct stream *s, char **line, size_t *len)
 {
 	for (;;) {
-		char *start = s->in.data + s->parsed;
 		size_t have = s->in.len - s->parsed;
+		char *start = have == 0 ? NULL : s->in.data + s->parsed;
 		char *end = have == 0 ? NULL : memchr(start, '\n', have);
+		ssize_t n;
 
 		if (end != NULL && end - start <= STREAM_LINE_MAX) {
 			s->parsed += (size_t)(end - start) + 1;
@@ -276,7 +277,11 @@ stream_read_line(struct stream *s, char **line, size_t *len)
 		if (s->tls == NULL || gnutls_record_check_pending(s->tls) == 0)
 			if (stream_wait(s, POLLIN) < 0)
 				return -1;
-		if (receive(s) < 0)
+		n = receive(s);
+		if (n < 0)
+			return -1;
+		/* what TLS keeps to itself does not prolong the wait */
+		if (n == 0 && clock_boot() >= s->deadline && stream_wait(s, 0) < 0)
 			return -1;
 	}
 }

@@ -72,6 +72,18 @@ def free_port(count=1):
     raise RuntimeError("no free port")
 
 
+def knowing(workplace, names):
+    """For Host.start_relayd(within=...): a relayd whose /etc/hosts is this text. As root only."""
+    if os.getuid() != 0:
+        pytest.skip("only root can give a process its own /etc/hosts")
+    hosts = workplace.new_directory("etc") / "hosts"
+    hosts.write_text(names)
+    hosts.chmod(0o644)
+    as_nobody = "setpriv --reuid=nobody --regid=nogroup --clear-groups"
+    script = f'mount --bind {hosts} /etc/hosts && exec {as_nobody} "$@"'
+    return ["unshare", "-m", "sh", "-c", script, "sh"]
+
+
 def text(path):
     """What a file says, as far as it is there."""
     try:

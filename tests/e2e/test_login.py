@@ -169,6 +169,70 @@ def test_a_hostile_answer_to_auth(what, certs, make_host):
     server.close()
 
 
+# the same over one connection after the other: whose fault it is, and what is never done
+
+REFUSALS = {
+    "421 4.3.2 going down": "AUTH: 421",
+    "432 4.7.12 a password transition is needed": "cannot check the password now: 432",
+    "454 4.7.0 too many login attempts": "cannot check the password now: 454",
+    "500 5.5.2 what?": "rejects user and password: 500",
+    "501 5.5.2 cannot decode": "rejects user and password: 501",
+    "503 5.5.1 not now": "rejects user and password: 503",
+    "504 5.5.4 unknown mechanism": "rejects user and password: 504",
+    "530 5.7.0 authentication required": "rejects user and password: 530",
+    "534 5.7.9 application-specific password required": "rejects user and password: 534",
+    "535 5.7.139 basic authentication is disabled": "rejects user and password: 535",
+    "538 5.7.11 encryption required": "rejects user and password: 538",
+    "300 go on": "answers 300 to AUTH",
+    "220 fine": "answers 220 to AUTH",
+    "354 go on": "answers 354 to AUTH",
+}
+
+
+@pytest.mark.parametrize("where", ["at once", "behind a challenge"])
+@pytest.mark.parametrize("reply", REFUSALS)
+def test_a_login_that_fails_costs_a_pause_and_no_message(reply, where, certs, make_host):
+    asked = []
+
+    def script(peer):
+        peer.start_tls()
+        peer.send(b"220 ready\r\n")
+        while line := peer.line():
+            if line.startswith(b"AUTH"):
+                asked.append(line)
+                if where == "behind a challenge":
+                    peer.send(b"334 VXNlcm5hbWU6\r\n")
+                    peer.line()
+                peer.send(reply.encode() + b"\r\n")
+            else:
+                peer.send(b"250-ready\r\n250 AUTH LOGIN PLAIN\r\n")
+
+    server = harness.ScriptedServer(certs, script)
+    host = make_host(server, "smtps", block={"auth": "LOGIN"}, **{**QUICK, "reconnect_interval": "1h 1h"})
+    send(host)
+    host.wait_mailq(REFUSALS[reply])
+    assert asked == [b"AUTH LOGIN"] and len(host.queue_files()) == 1 and "status=" not in host.log()
+    server.close()
+
+
+def test_a_login_that_is_offered_only_before_tls_is_none(make_smarthost, make_host):
+    clear = r"250-mail.example.test\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN\r\n"
+    server = make_smarthost(rule=f"EHLO/1 raw {clear}", without="AUTH")
+    host = make_host(server, **PATIENT)
+    send(host)
+    host.wait_mailq(r"no mechanism for user and password: the smarthost offers \(\)")
+    assert "C: AUTH" not in server.transcript() and len(host.queue_files()) == 1
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "DIGEST-MD5"])
+def test_silence_in_the_middle_of_a_login_ends_at_the_deadline(mechanism, make_smarthost, make_host):
+    server = make_smarthost(mechanisms=mechanism, rule="AUTH/1 raw 334 cj1h")
+    host = make_host(server, block={"auth": mechanism, "command_timeout": "300ms"}, **QUICK)
+    send(host)
+    host.wait_log("paused=.*no answer within")
+    assert wait_delivered(host, server).mechanism == mechanism
+
+
 # client certificates
 
 

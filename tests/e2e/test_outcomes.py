@@ -105,6 +105,19 @@ def test_too_many_recipients_for_one_transaction_go_in_several(code, without, ma
     assert recipients(server) == wanted
 
 
+@pytest.mark.parametrize("without", ["", "PIPELINING"])
+def test_a_thousand_recipients_of_three_kinds(without, make_smarthost, make_host):
+    server = make_smarthost(rule=[REFUSE, "RCPT/1-333~later reply 450 4.2.1 too much mail"], without=without or None)
+    host = make_host(server, **QUICK)
+    kinds = {kind: [f"{kind}{number}@example.test" for number in range(333)] for kind in ["good", "bad", "later"]}
+    host.submit(MESSAGE, *[name for names in zip(*kinds.values()) for name in names])
+    host.start_relayd()
+    host.wait_empty()
+    assert recipients(server) == sorted([*kinds["good"], *kinds["later"], "alice@example.test"])
+    groups = bounce_parts(bounces(server)[0])[1][1:]
+    assert sorted(group["Final-Recipient"] for group in groups) == sorted(f"rfc822;{name}" for name in kinds["bad"])
+
+
 def test_many_recipients_partly_done_survive_a_kill(make_smarthost, make_host):
     """Those done get no second copy, beyond the 64 recipients that fit into one word, too."""
     server = make_smarthost(rule="RCPT/1-100~late reply 451 4.7.1 greylisted")
@@ -410,3 +423,15 @@ def test_a_refusal_that_comes_late_still_returns_the_message_once(make_smarthost
     host.submit(MESSAGE, "bob@example.test")
     host.wait_empty()
     assert recipients(server) == ["alice@example.test"]
+
+
+def test_a_message_that_comes_back_again_and_again_is_refused_in_the_end(smarthost, make_host):
+    """Who brings it back, a forwarder behind the smarthost, is told, and returns it to its sender."""
+    host = make_host(smarthost, **QUICK)
+    host.start_relayd()
+    content, passed = b"Received: by elsewhere.example\r\n" * 95 + MESSAGE, 0
+    while (done := host.sendmail("-i", "-f", "alice@example.test", "bob@example.test", input=content)).returncode == 0:
+        passed += 1
+        host.wait_empty()
+        content = smarthost.messages()[-1].content
+    assert done.returncode == 65 and b"5.4.6" in done.stderr and passed == 6 and host.queue_files() == []

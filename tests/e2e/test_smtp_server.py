@@ -343,8 +343,9 @@ def test_size(make_host):
     assert any(line.startswith("552 5.3.4 the message is larger than max_message_size") for line in done.lines)
 
 
-def test_a_message_that_goes_in_a_circle(host):
-    done = talk(host, BEGIN + b"DATA\r\n" + b"Received: x\r\n" * 120 + b"\r\n.\r\nQUIT\r\n")
+@pytest.mark.parametrize("count", [101, 100_000])
+def test_a_message_that_goes_in_a_circle(count, host):
+    done = talk(host, BEGIN + b"DATA\r\n" + b"Received: x\r\n" * count + b"\r\n.\r\nQUIT\r\n")
     assert "554 5.4.6" in done.output.decode() and done.code == 0 and queue(host) == []
 
 

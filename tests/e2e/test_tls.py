@@ -126,7 +126,9 @@ def test_the_lowest_version(offered, wanted, make_smarthost, make_host):
 
 
 def day(days):
-    return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)).strftime("%Y-%m-%d")
+    """That many days from now, or from yesterday: the certificates may have been made before midnight."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return "(%s|%s)" % tuple((now + datetime.timedelta(days=n)).strftime("%Y-%m-%d") for n in (days, days - 1))
 
 
 def today():
@@ -189,3 +191,60 @@ def test_a_smarthost_that_wants_a_client_certificate_says_so(certs, make_host):
     send(host)
     host.wait_mailq("(?i)certificate (is )?required|bad certificate|handshake failed")
     server.close()
+
+
+# when there is TLS, and when a password may go without
+
+WRONG, WAITS, IN_TLS, IN_CLEAR = "wrong configuration", "waits", "in TLS", "in the clear"
+# tls, password, insecure_auth: what happens where STARTTLS is offered, and where it is not
+COMBINATIONS = {
+    ("required", False, False): (IN_TLS, WAITS),
+    ("required", False, True): (IN_TLS, WAITS),
+    ("required", True, False): (IN_TLS, WAITS),
+    ("required", True, True): (IN_TLS, WAITS),
+    ("opportunistic", False, False): (IN_TLS, IN_CLEAR),
+    ("opportunistic", False, True): (IN_TLS, IN_CLEAR),
+    ("opportunistic", True, False): (WRONG, WRONG),
+    ("opportunistic", True, True): (IN_TLS, IN_CLEAR),
+    ("none", False, False): (IN_CLEAR, IN_CLEAR),
+    ("none", False, True): (IN_CLEAR, IN_CLEAR),
+    ("none", True, False): (WRONG, WRONG),
+    ("none", True, True): (IN_CLEAR, IN_CLEAR),
+}
+
+
+@pytest.mark.parametrize("offered", [True, False], ids=["offered", "not offered"])
+@pytest.mark.parametrize("tls, password, insecure", COMBINATIONS)
+def test_when_there_is_tls_and_when_a_password_goes_without(tls, password, insecure, offered, make_smarthost, make_host):
+    login = {} if password else {"user": None, "password": None}
+    server = make_smarthost(no_starttls=not offered, auth_in_clear=True, **login)
+    host = make_host(server, block={"tls": tls, "insecure_auth": "yes" if insecure else None, **login}, **QUICK)
+    outcome = COMBINATIONS[tls, password, insecure][not offered]
+    if outcome == WRONG:
+        host.start_relayd(wait=False)
+        assert host.relayd.wait(harness.TIMEOUT) == 78 and "insecure_auth" in host.log()
+    elif outcome == WAITS:
+        send(host)
+        assert_refused(host, server, "does not offer STARTTLS; nothing is sent in the clear")
+    else:
+        send(host)
+        mail = wait_delivered(host, server)
+        assert bool(mail.tls) == (outcome == IN_TLS) and bool(mail.mechanism) == password
+
+
+def test_a_starttls_that_is_refused_is_not_done_without(make_smarthost, make_host):
+    """It was offered: whoever takes it back may be an attacker, also where TLS is opportunistic."""
+    login = {"user": None, "password": None}
+    server = make_smarthost(rule="STARTTLS reply 454 4.7.0 not now", **login)
+    host = make_host(server, block={"tls": "opportunistic", **login}, **QUICK)
+    send(host)
+    assert_refused(host, server, "STARTTLS: 454 4.7.0 not now")
+
+
+@pytest.mark.parametrize("code", [221, 250, 299, 334, 354, 502])
+def test_tls_begins_behind_220_only(code, make_smarthost, make_host):
+    server = make_smarthost(rule=f"STARTTLS/1 reply {code} go")
+    host = make_host(server, **QUICK)
+    send(host)
+    assert wait_delivered(host, server).tls
+    assert re.search(f"paused=.*STARTTLS: {code} go", host.log())

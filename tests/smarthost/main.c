@@ -255,8 +255,10 @@ open_server(struct server *server)
 	const struct options *options = &server->options;
 	char why[512];
 
-	if (options->certificate != NULL && !tls_load(&server->tls, options->certificate,
-	    options->key, options->client_ca, options->priority, why, sizeof why)) {
+	if ((options->certificate != NULL && !tls_load(&server->tls, options->certificate,
+	    options->key, options->client_ca, options->priority, why, sizeof why)) ||
+	    (options->ocsp != NULL &&
+	    !tls_load_status(&server->tls, options->ocsp, why, sizeof why))) {
 		fprintf(stderr, "smarthost: %s\n", why);
 		return false;
 	}

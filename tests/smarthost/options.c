@@ -21,6 +21,7 @@ static const char help[] =
     "  --port-file FILE    write the port there once it listens\n"
     "  --cert FILE         certificate, PEM (none: plain text only)\n"
     "  --key FILE          its private key\n"
+    "  --ocsp FILE         OCSP response to staple to it, DER, good or bad\n"
     "  --implicit-tls      TLS from the first octet\n"
     "  --no-starttls       do not offer STARTTLS\n"
     "  --client-ca FILE    ask for a client certificate of this CA; without one is fine too\n"
@@ -67,7 +68,7 @@ static const char help[] =
 
 enum letter {
 	LETTER_BIND = 1000, LETTER_PORT, LETTER_PORT_FILE, LETTER_CERT, LETTER_KEY,
-	LETTER_IMPLICIT_TLS, LETTER_NO_STARTTLS, LETTER_CLIENT_CA, LETTER_PRIORITY, LETTER_USER,
+	LETTER_OCSP, LETTER_IMPLICIT_TLS, LETTER_NO_STARTTLS, LETTER_CLIENT_CA, LETTER_PRIORITY, LETTER_USER,
 	LETTER_PASSWORD, LETTER_MECHANISMS, LETTER_AUTH_IN_CLEAR, LETTER_WITHOUT, LETTER_SIZE,
 	LETTER_STRICT, LETTER_STORE, LETTER_TRANSCRIPT, LETTER_STATS, LETTER_RULE, LETTER_RULES,
 	LETTER_DELAY, LETTER_EXIT_AFTER, LETTER_HELP,
@@ -79,6 +80,7 @@ static const struct option longs[] = {
 	{ "port-file", required_argument, NULL, LETTER_PORT_FILE },
 	{ "cert", required_argument, NULL, LETTER_CERT },
 	{ "key", required_argument, NULL, LETTER_KEY },
+	{ "ocsp", required_argument, NULL, LETTER_OCSP },
 	{ "implicit-tls", no_argument, NULL, LETTER_IMPLICIT_TLS },
 	{ "no-starttls", no_argument, NULL, LETTER_NO_STARTTLS },
 	{ "client-ca", required_argument, NULL, LETTER_CLIENT_CA },
@@ -138,6 +140,7 @@ string_for(struct options *options, int letter)
 	case LETTER_PORT_FILE: return &options->port_file;
 	case LETTER_CERT: return &options->certificate;
 	case LETTER_KEY: return &options->key;
+	case LETTER_OCSP: return &options->ocsp;
 	case LETTER_CLIENT_CA: return &options->client_ca;
 	case LETTER_PRIORITY: return &options->priority;
 	case LETTER_USER: return &options->user;
@@ -214,8 +217,9 @@ check_combination(const struct options *options, int argc)
 		problem = "there are no arguments besides options";
 	else if ((options->certificate == NULL) != (options->key == NULL))
 		problem = "--cert and --key belong together";
-	else if (options->certificate == NULL && (options->implicit_tls || options->client_ca))
-		problem = "--implicit-tls and --client-ca need --cert";
+	else if (options->certificate == NULL &&
+	    (options->implicit_tls || options->client_ca || options->ocsp))
+		problem = "--implicit-tls, --client-ca and --ocsp need --cert";
 	else if ((options->user == NULL) != (options->password == NULL))
 		problem = "--user and --password belong together";
 	if (problem != NULL)

@@ -25,7 +25,7 @@ struct options {
 	const char *bind;
 	const char *port;
 	const char *port_file;
-	const char *certificate, *key, *client_ca, *priority;
+	const char *certificate, *key, *ocsp, *client_ca, *priority;
 	bool implicit_tls;
 	const char *user, *password, *mechanisms;
 	bool auth_in_clear;

@@ -15,11 +15,14 @@ struct tls_config {
 	bool ask_client;
 	gnutls_certificate_credentials_t credentials;
 	gnutls_priority_t priority;
+	gnutls_datum_t status; /* the OCSP response, as its file has it */
 };
 
 /* client_ca may be NULL, priority too.  False with a reason. */
 bool tls_load(struct tls_config *config, const char *certificate, const char *key,
     const char *client_ca, const char *priority, char *why, size_t size);
+/* An OCSP response for the certificate of a configuration that is loaded.  False with a reason. */
+bool tls_load_status(struct tls_config *config, const char *file, char *why, size_t size);
 void tls_unload(struct tls_config *config);
 
 /* A server session without its transport; 0 or a GnuTLS error. */
