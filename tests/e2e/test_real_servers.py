@@ -1,11 +1,14 @@
-"""postbag against real servers: Postfix with Dovecot's SASL, and Exim."""
+"""postbag against the real servers of servers.TABLE."""
 
 import email
 import re
 
 import pytest
 
+import servers
+
 MECHANISMS = ["PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "CRAM-MD5", "DIGEST-MD5"]
+TOKENS = ["OAUTHBEARER", "XOAUTH2"]
 HEADER = [
     b"From: Alice <alice@example.test>",
     b"To: bob@example.test,\n\t\"Carol, C.\" <carol@example.test> (folded)",
@@ -30,18 +33,6 @@ BODY = [
 ]
 MESSAGE = b"\n".join([*HEADER, b"", *BODY])
 PLAIN = b"Subject: hello\nMessage-ID: <plain@example.test>\n\nhello\n"
-
-
-@pytest.fixture(params=["postfix", "exim"])
-def server(request):
-    server = request.getfixturevalue(request.param)
-    server.clear()
-    return server
-
-
-@pytest.fixture(params=["smtp", "smtps"])
-def scheme(request):
-    return request.param
 
 
 def to_wire(data):
@@ -75,6 +66,7 @@ def failed_recipient(bounce):
 
 
 @pytest.mark.parametrize("line_end", ["LF", "CRLF"])
+@servers.each_way()
 def test_awkward_content_arrives_byte_for_byte(server, scheme, line_end, make_host):
     host = make_host(server, scheme)
     host.start_relayd()
@@ -85,10 +77,16 @@ def test_awkward_content_arrives_byte_for_byte(server, scheme, line_end, make_ho
     host.wait_empty()
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
+@servers.each()
+def test_the_row_tells_the_truth(server):
+    features = server.features()
+    assert sorted(features.get("auth", "").split()) == sorted(server.row.mechanisms.split())
+    assert sorted(servers.EXTENSIONS & {name.upper() for name in features}) == sorted(server.row.extensions.split())
+    assert int(features["size"]) == servers.SIZE_LIMIT
+
+
+@servers.each_login(MECHANISMS)
 def test_each_offered_mechanism_authenticates(server, scheme, mechanism, make_host):
-    if mechanism not in server.mechanisms():
-        pytest.skip(f"{type(server).__name__} does not offer {mechanism}")
     host = make_host(server, scheme, block={"auth": mechanism})
     host.start_relayd()
     host.submit(PLAIN, "bob@example.test")
@@ -98,42 +96,41 @@ def test_each_offered_mechanism_authenticates(server, scheme, mechanism, make_ho
     host.wait_empty()
 
 
-@pytest.mark.parametrize("mechanism", ["OAUTHBEARER", "XOAUTH2"])
-def test_a_token_logs_in(postfix, scheme, mechanism, make_host):
-    postfix.clear()
-    host = make_host(postfix, scheme, token=True, block={"auth": mechanism})
-    host.set_password(postfix.token())
+@servers.each_login(TOKENS)
+def test_a_token_logs_in(server, scheme, mechanism, make_host):
+    host = make_host(server, scheme, token=True, block={"auth": mechanism})
+    host.set_password(servers.token())
     host.start_relayd()
     host.submit(PLAIN, "bob@example.test")
-    postfix.wait_messages(1)
+    server.wait_messages(1)
     host.wait_empty()
     host.wait_log(f"authenticated by {mechanism}")
 
 
-@pytest.mark.parametrize("mechanism", ["OAUTHBEARER", "XOAUTH2"])
-def test_a_token_that_has_expired_bounces_nothing_and_heals(postfix, mechanism, make_host):
-    postfix.clear()
-    host = make_host(postfix, token=True, block={"auth": mechanism})
-    host.set_password(postfix.token(lifetime=-30))
+@servers.each_login(TOKENS)
+def test_a_token_that_has_expired_bounces_nothing_and_heals(server, scheme, mechanism, make_host):
+    host = make_host(server, scheme, token=True, block={"auth": mechanism})
+    host.set_password(servers.token(lifetime=-30))
     host.start_relayd()
     host.submit(PLAIN, "bob@example.test")
     host.wait_mailq("rejects user and token: 535")
-    host.set_password(postfix.token())
-    postfix.wait_messages(1)
+    host.set_password(servers.token())
+    server.wait_messages(1)
     host.wait_empty()
 
 
-def test_a_client_certificate_logs_in_by_external(exim, scheme, make_certified):
+@servers.each_way(lambda row: row.name == "exim")
+def test_a_client_certificate_logs_in_by_external(server, scheme, make_certified):
     """Not with Postfix 3.7: it does not tell Dovecot whose certificate it was."""
-    exim.clear()
-    host = make_certified(exim, scheme, block={"password": None})
+    host = make_certified(server, scheme, block={"password": None})
     host.start_relayd()
     host.submit(PLAIN, "bob@example.test")
-    [mail] = exim.wait_messages(1)
+    [mail] = server.wait_messages(1)
     host.wait_empty()
     host.wait_log("authenticated by EXTERNAL")
 
 
+@servers.each(lambda row: row.mechanisms)
 def test_the_best_offered_mechanism_is_chosen_without_setting(server, make_host):
     host = make_host(server)
     host.start_relayd()
@@ -142,6 +139,7 @@ def test_the_best_offered_mechanism_is_chosen_without_setting(server, make_host)
     host.wait_empty()
 
 
+@servers.each()
 def test_many_messages_each_arrive_once(server, make_host):
     host = make_host(server)
     for number in range(40):
@@ -153,6 +151,7 @@ def test_many_messages_each_arrive_once(server, make_host):
     assert all(mail.endswith(b"hello\r\n%s\r\n" % mail.recipient[4:-13].encode()) for mail in mails)
 
 
+@servers.each()
 def test_a_refused_recipient_returns_a_bounce_and_the_other_gets_the_message(server, make_host):
     host = make_host(server)
     host.start_relayd()
@@ -167,8 +166,8 @@ def test_a_refused_recipient_returns_a_bounce_and_the_other_gets_the_message(ser
     assert len(server.mails()) == 2
 
 
+@servers.each()
 def test_many_refused_recipients_cost_the_others_nothing(server, make_host):
-    """Exim ends the connection, in clear text, after some ten transactions without a message."""
     host = make_host(server, block={"connections": 1})
     for number in range(40):
         host.submit(PLAIN, f"user{number}@example.test" if number % 2 else "reject@example.test")
@@ -180,6 +179,7 @@ def test_many_refused_recipients_cost_the_others_nothing(server, make_host):
     assert len(mails) == 40
 
 
+@servers.each(lambda row: row.greylists)
 def test_a_greylisted_recipient_waits_with_its_reason(server, make_host):
     host = make_host(server)
     host.start_relayd()
@@ -191,6 +191,7 @@ def test_a_greylisted_recipient_waits_with_its_reason(server, make_host):
     assert len(host.queue_files()) == 1 and len(server.mails()) == 1
 
 
+@servers.each(lambda row: row.mechanisms)
 def test_a_wrong_password_bounces_nothing_and_heals(server, make_host):
     host = make_host(server)
     host.set_password("wrong")
@@ -205,6 +206,7 @@ def test_a_wrong_password_bounces_nothing_and_heals(server, make_host):
     host.wait_empty()
 
 
+@servers.each_way(lambda row: row.tls)
 def test_an_untrusted_certificate_gets_no_credential(server, scheme, make_host, other_certs):
     attempts = server.auth_attempts()
     host = make_host(server, scheme, ca=other_certs / "ca.pem")

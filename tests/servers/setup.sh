@@ -59,7 +59,8 @@ flock 9
 case ${1:-} in
 servers)
 	unpack with_dependencies postfix postfix
-	unpack with_dependencies dovecot dovecot-core
+	# Dovecot: its submission service, and authentication for Postfix.
+	unpack with_dependencies submission dovecot-submissiond
 	unpack with_dependencies exim exim4-daemon-heavy
 	unpack with_dependencies nss-wrapper libnss-wrapper
 	;;
