@@ -38,6 +38,7 @@ class Row:
     tls: bool = True  # by STARTTLS on .port, from the first byte on .tls_port
     greylists: bool = True  # greylist@ gets 451; every server gives reject@ and reject+...@ 550
     adds: tuple = ()  # the fields that it puts in front of the header
+    rewrites: tuple = ()  # the fields that it writes anew, without a change of what they say
     line_end: bytes = b"\r\n"  # of what it stores
     backend: str = None  # the server that stores what comes to this one
     logs: tuple = ()
@@ -59,7 +60,19 @@ TABLE = [
         logs=("auth.log", "log"),
         attempt=r"client in: AUTH\t",
     ),
-    # Ends the connection, in clear text, after some ten transactions without a message.
+    # Dovecot's: every command goes on to Postfix. It aborts its connection to that when MAIL follows a transaction of
+    # which every recipient was refused without RSET.
+    Row(
+        name="submission",
+        mechanisms=DOVECOT,
+        extensions="PIPELINING CHUNKING 8BITMIME DSN",
+        adds=("Received",),
+        backend="postfix",
+        logs=("auth.log",),
+        attempt=r"client in: AUTH\t",
+    ),
+    # Ends the connection, in clear text, after some ten transactions without a message; and without RSET a message has the
+    # sender of the one before it, when that had no recipient left.
     Row(
         name="exim",
         mechanisms="PLAIN LOGIN CRAM-MD5",
@@ -67,6 +80,36 @@ TABLE = [
         needs_root=False,
         logs=("mainlog",),
         attempt="AUTH attempt",
+    ),
+    # Ends the connection when content comes before its 354.
+    Row(
+        name="sendmail",
+        mechanisms="PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256",
+        extensions="PIPELINING 8BITMIME DSN",
+        rewrites=("To",),
+        logs=("dialogue",),
+        attempt="<<< AUTH",
+    ),
+    # Says PIPELINING, but loses what follows the dot in the same packet; 421 after three refused commands.
+    Row(
+        name="chasquid",
+        mechanisms="PLAIN",
+        extensions="PIPELINING 8BITMIME SMTPUTF8",
+        user="alice@example.test",
+        needs_root=False,
+        greylists=False,
+        adds=("Received",),
+        line_end=b"\n",
+        logs=("log",),
+        attempt=" auth (succeeded|failed)",
+    ),
+    # Ends the connection with a client that pipelines. Debian 12's build cannot do TLS, so it has no AUTH either.
+    Row(
+        name="opensmtpd",
+        extensions="8BITMIME DSN",
+        tls=False,
+        adds=("Return-Path", "Delivered-To", "Received"),
+        line_end=b"\n",
     ),
 ]
 
