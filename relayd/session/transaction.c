@@ -448,6 +448,18 @@ too_many_send(struct transaction *t, const struct buf *whole)
 	return STEP_DONE;
 }
 
+/* The connection ended behind refused recipients.  Some servers end it because of
+ * them, and would do so again each time: what was refused stays so, and the others
+ * are deferred. */
+static enum step
+refused_keep(struct transaction *t)
+{
+	for (size_t i = 0; i < t->message->envelope.recipient_count; i++)
+		if (t->outcomes[i].known && t->outcomes[i].value == OUTCOME_REFUSED)
+			return outcome_set_all(t, OUTCOME_DEFERRED, t->c->code, t->c->problem);
+	return STEP_UNSENT;
+}
+
 enum ipc_end
 transaction_run(struct transaction *t)
 {
@@ -481,6 +493,8 @@ transaction_run(struct transaction *t)
 		step = outcome_set_all(t, OUTCOME_REFUSED, 554, t->conversion.refusal);
 	else
 		step = envelope_send(t, small ? &whole : NULL);
+	if (step == STEP_UNSENT)
+		step = refused_keep(t);
 	if (step == STEP_DONE)
 		step = too_many_send(t, small ? &whole : NULL);
 	buf_free(&whole);
