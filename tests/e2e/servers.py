@@ -33,6 +33,7 @@ class Row:
     name: str
     mechanisms: str = ""
     extensions: str = ""
+    external: bool = False  # EXTERNAL with a certificate of the CA, whose CN is the user
     user: str = "alice"
     needs_root: bool = True  # for a mount namespace of its own
     tls: bool = True  # by STARTTLS on .port, from the first byte on .tls_port
@@ -66,7 +67,8 @@ TABLE = [
     # which every recipient was refused without RSET.
     Row(
         name="submission",
-        mechanisms=DOVECOT,
+        mechanisms=DOVECOT + " EXTERNAL",
+        external=True,
         extensions="PIPELINING CHUNKING 8BITMIME DSN",
         adds=("Received",),
         backend="postfix",
@@ -78,6 +80,7 @@ TABLE = [
     Row(
         name="exim",
         mechanisms="PLAIN LOGIN CRAM-MD5",
+        external=True,
         extensions="PIPELINING CHUNKING 8BITMIME SMTPUTF8 DSN",
         needs_root=False,
         logs=("mainlog",),
@@ -87,6 +90,7 @@ TABLE = [
     Row(
         name="sendmail",
         mechanisms="PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256",
+        external=True,
         extensions="PIPELINING 8BITMIME DSN",
         rewrites=("To",),
         logs=("dialogue",),

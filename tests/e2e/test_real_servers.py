@@ -144,7 +144,7 @@ def test_a_token_that_has_expired_bounces_nothing_and_heals(server, scheme, mech
     host.wait_empty()
 
 
-@servers.each_way(lambda row: row.name == "exim")
+@servers.each_way(lambda row: row.external)
 def test_a_client_certificate_logs_in_by_external(server, scheme, make_certified):
     """Not with Postfix 3.7: it does not tell Dovecot whose certificate it was."""
     host = make_certified(server, scheme, block={"password": None})

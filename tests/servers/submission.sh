@@ -16,7 +16,7 @@ require_port "$3"
 umask 022
 
 own_directory "$1"
-cp "$HERE"/dovecot/* "$dir/etc/"
+cp "$CERTS/ca.pem" "$HERE"/dovecot/* "$dir/etc/"
 fill_in "$2" "$HERE/submission/dovecot.conf"
 echo "submission_relay_port = $3" >"$dir/etc/backend.conf"
 token_key
