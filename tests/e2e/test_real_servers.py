@@ -112,6 +112,7 @@ def test_the_row_tells_the_truth(server):
 
 @servers.each_login(MECHANISMS)
 def test_each_offered_mechanism_authenticates(server, scheme, mechanism, make_host):
+    attempts = server.auth_attempts()
     host = make_host(server, scheme, block={"auth": mechanism})
     host.start_relayd()
     host.submit(PLAIN, "bob@example.test")
@@ -119,6 +120,7 @@ def test_each_offered_mechanism_authenticates(server, scheme, mechanism, make_ho
     assert mail.endswith(b"\r\n\r\nhello\r\n")
     host.wait_log(f"authenticated by {mechanism}")
     host.wait_empty()
+    host.wait_for(lambda: server.auth_attempts() > attempts, what="the server's log has the attempt")
 
 
 @servers.each_login(TOKENS)
