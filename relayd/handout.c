@@ -150,6 +150,7 @@ sessions_dispatch(struct relayd *r)
 	int64_t now = clock_boot();
 	struct index_entry *e;
 
+	r->dispatched = now;
 	while (r->stop_at == 0 && !r->journal.broken && (e = heap_top(&r->heap)) != NULL &&
 	       e->due <= now) {
 		struct session *s = session_ready(r);

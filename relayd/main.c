@@ -206,7 +206,8 @@ next_time(struct relayd *r)
 		return earlier(next, r->next_mend);
 	if (top == NULL)
 		return next;
-	if (top->due > now)
+	/* what became due since (a sync takes its time) has not been looked at */
+	if (top->due > r->dispatched)
 		return earlier(next, top->due);
 	next = earlier(next, sessions_next_start(r, now));
 	/* due, but no session is free: one that is busy or connecting will report */

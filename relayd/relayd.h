@@ -98,6 +98,7 @@ struct relayd {
 	struct choice *choices; /* selections that children are at */
 	struct child children[RELAYD_CHILDREN], receivers[RELAYD_RECEIVERS];
 	int64_t started;     /* CLOCK_BOOTTIME */
+	int64_t dispatched;  /* when the heap was last looked at for what is due */
 	int64_t next_expiry; /* when to look for messages that are too old */
 	int64_t next_mend;   /* when to try a broken journal again */
 	int64_t last_flush;  /* by an ordinary user */
