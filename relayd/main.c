@@ -218,7 +218,7 @@ next_time(struct relayd *r)
 	next = earlier(earlier(sessions_next_idle(r), r->next_expiry), r->next_unlink);
 	if (r->journal.broken)
 		return earlier(next, r->next_mend);
-	/* what has come to pass since the last look waits for nobody */
+	/* what has come to pass since the last look (a sync takes its time) waits for nobody */
 	return earlier(next, sessions_next_dispatch(r, r->dispatched));
 }
 

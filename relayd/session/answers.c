@@ -162,6 +162,15 @@ answers_reset(struct transaction *t)
 	return meaning == MEANS_OK ? STEP_ON : answers_refused(t, meaning, "RSET");
 }
 
+enum step
+answers_keep_refused(struct transaction *t)
+{
+	for (size_t i = 0; i < t->message->envelope.recipient_count; i++)
+		if (t->outcomes[i].known && t->outcomes[i].value == OUTCOME_REFUSED)
+			return outcome_set_all(t, OUTCOME_DEFERRED, t->c->code, t->c->problem);
+	return STEP_UNSENT;
+}
+
 /* Is recipient i to stand in this transaction? */
 bool
 outcome_is_open(const struct transaction *t, size_t i)

@@ -52,6 +52,11 @@ enum step transaction_size_check(struct transaction *t);
  * cases. */
 enum step transaction_prepare(struct transaction *t, struct buf *whole, enum content_result *r);
 
+/* The connection ended, and the message was not sent.  Some servers end it because of refused
+ * recipients, and would do so again each time: what was refused stays so, and the others are
+ * deferred (STEP_DONE).  STEP_UNSENT if nobody was refused. */
+enum step answers_keep_refused(struct transaction *t);
+
 /* Is recipient i to stand in this transaction?  The next one that is, from i on. */
 bool outcome_is_open(const struct transaction *t, size_t i);
 size_t outcome_next_open(const struct transaction *t, size_t i);

@@ -45,6 +45,8 @@ static const struct row {
 	{ MESSAGE,        400, 499, "",      "messages per connection", MEANS_RECONNECT },
 	{ MESSAGE,        400, 499, "",      "messages in this session", MEANS_RECONNECT },
 	{ MESSAGE,        400, 499, "",      "messages per session", MEANS_RECONNECT },
+	/* refused recipients, that is: Postfix after 20, chasquid after 3 */
+	{ PHASE_GREETING | MESSAGE, 421, 421, "", "too many errors", MEANS_RECONNECT },
 	{ ANY,            400, 499, "",      "concurrent connections", MEANS_FULL }, /* Microsoft */
 	{ ANY,            400, 499, "",      "concurrent SMTP connections", MEANS_FULL }, /* Exim */
 	{ ANY,            400, 499, "",      "too many connections", MEANS_FULL },

@@ -18,7 +18,8 @@
 #include "base/text.h"
 #include "relayd/session/secret.h"
 
-#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.3:%PROFILE_MEDIUM"
+/* TLS 1.3 first: servers take the first that they know, and 1.2 would be a downgrade */
+#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%PROFILE_MEDIUM"
 #define PRIORITY_1_3 "NORMAL:-VERS-ALL:+VERS-TLS1.3:%PROFILE_MEDIUM"
 #define TRUST_OCTETS_MAX (16 << 20)
 #define CERTIFICATE_OCTETS_MAX (1 << 20)

@@ -398,6 +398,8 @@ transaction_run(struct transaction *t)
 	}
 	if (step == STEP_ON)
 		step = envelope_send(t, small ? &whole : NULL);
+	if (step == STEP_UNSENT)
+		step = answers_keep_refused(t);
 	if (step == STEP_DONE)
 		step = too_many_send(t, small ? &whole : NULL);
 	buf_free(&whole);

@@ -319,7 +319,10 @@ slot_settle(struct slot *slot)
 	if (t->broken && c->stream.error == STREAM_OK)
 		c->closed = true;
 	c->lost |= c->stream.error != STREAM_OK;
-	slot->result = open == 0 ? END_COMPLETE : c->closed ? END_UNSENT : slot_lost(slot);
+	slot->result = open == 0                              ? END_COMPLETE
+		       : !c->closed                           ? slot_lost(slot)
+		       : answers_keep_refused(t) == STEP_DONE ? END_COMPLETE
+							      : END_UNSENT;
 }
 
 bool

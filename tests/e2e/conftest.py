@@ -87,24 +87,18 @@ def smarthost(make_smarthost):
 
 
 @pytest.fixture(scope="session")
-def unpacked_servers():
-    servers.unpack("servers")
+def real_servers(workplace, certs):
+    running = servers.Servers(workplace, certs)
+    yield running
+    running.close()
 
 
-def real_server(kind, workplace, certs):
-    server = kind(workplace, certs)
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
-def postfix(workplace, certs, unpacked_servers):
-    yield from real_server(servers.Postfix, workplace, certs)
-
-
-@pytest.fixture(scope="session")
-def exim(workplace, certs, unpacked_servers):
-    yield from real_server(servers.Exim, workplace, certs)
+@pytest.fixture
+def server(request, real_servers):
+    """A real server, empty: the parameter is its row. See servers.each()."""
+    server = real_servers.get(request.param)
+    server.clear()
+    return server
 
 
 @pytest.fixture(scope="session")

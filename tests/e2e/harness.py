@@ -200,7 +200,7 @@ class Host:
         self.conf.chmod(0o644)
 
     def smarthost_block(self, server, scheme="smtp", ca=None, **settings):
-        """The block for a running server: anything with .port, .tls_port and .certs.
+        """The block for a running server: anything with .port, .tls_port and .certs, and .settings if it needs others.
 
         auth="PLAIN", connections=1 and so on add settings or replace the first three; None leaves one out.
         """
@@ -209,6 +209,7 @@ class Host:
             "user": "alice",
             "password": f"file:{self.password}",
             "tls_trust_file": ca or server.certs / "ca.pem",
+            **getattr(server, "settings", {}),
             **settings,
         }
         self.transcripts.append(server)

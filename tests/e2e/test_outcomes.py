@@ -48,6 +48,21 @@ def bounce_of(make_smarthost, make_host, message=MESSAGE, to=("bad@example.test"
 
 
 @pytest.mark.parametrize("without", ["", "PIPELINING"])
+@pytest.mark.parametrize("ending", ["reply 421 4.7.0 too many errors", "drop"])
+def test_a_refused_recipient_is_returned_though_the_connection_ends_behind_it(ending, without, make_smarthost, make_host):
+    """Servers end it after a number of refused recipients: without progress they would do so for ever."""
+    server = make_smarthost(rule=[REFUSE, f"RCPT~last {ending}"], without=without or None)
+    host = make_host(server, **SLOW)
+    host.start_relayd()
+    host.submit(MESSAGE, "bob@example.test", "bad@example.test", "last@example.test")
+    server.wait_messages(1)
+    [bounce] = bounces(server)
+    assert [group["Final-Recipient"] for group in bounce_parts(bounce)[1][1:]] == ["rfc822;bad@example.test"]
+    listing = host.wait_mailq("too many errors" if "421" in ending else "closed the connection")
+    assert "bob@" in listing and "last@" in listing and "bad@" not in listing
+
+
+@pytest.mark.parametrize("without", ["", "PIPELINING"])
 def test_each_recipient_has_an_outcome_of_its_own(without, make_smarthost, make_host):
     server = make_smarthost(rule=[REFUSE, DEFER], without=without or None)
     host = make_host(server, **SLOW)

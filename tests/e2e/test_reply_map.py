@@ -111,10 +111,13 @@ def test_a_sender_that_is_refused_late_is_returned_on_request(make_smarthost, ma
     assert [(mail.sender, mail.recipients) for mail in server.messages()] == [("", ["alice@example.test"])]
 
 
-@pytest.mark.parametrize("where", ["MAIL", "RCPT", "DATA"])
-def test_messages_over_the_limit_of_a_connection_go_on_another_one_without_pause(where, make_smarthost, make_host):
-    missing = "CHUNKING" if where == "DATA" else None
-    server = make_smarthost(rule=f"{where}/3 reply 421 too many messages in this connection", without=missing)
+ENOUGH = [f"{where}/3 reply 421 too many messages in this connection" for where in ("MAIL", "RCPT", "DATA")]
+ENOUGH.append("RCPT/3 reply 421 4.7.0 mail.example.org Error: too many errors")
+
+
+@pytest.mark.parametrize("rule", ENOUGH)
+def test_messages_over_the_limit_of_a_connection_go_on_another_one_without_pause(rule, make_smarthost, make_host):
+    server = make_smarthost(rule=rule, without="CHUNKING" if "DATA" in rule else None)
     settings = {**QUICK, "reconnect_interval": "1h 1h"}
     host = make_host(server, block={"connections": 1}, **settings)
     for number in range(4):

@@ -122,6 +122,22 @@ def test_the_lowest_version(offered, wanted, make_smarthost, make_host):
         assert_refused(host, server, r"TLS handshake: .*\(tls_min_version is 1.3\)")
 
 
+def test_tls_1_3_is_offered_before_1_2(certs, make_host):
+    """Go's servers take the first version of the list that they know, and 1.2 is then a downgrade that fails."""
+    hellos = []
+
+    def script(peer):
+        record = peer.file.read(5)
+        hellos.append(peer.file.read(int.from_bytes(record[3:], "big")))
+
+    server = harness.ScriptedServer(certs, script)
+    host = make_host(server, "smtps", **QUICK)
+    send(host)
+    host.wait_for(lambda: hellos, what="a ClientHello")
+    assert bytes.fromhex("002b 0005 04 0304 0303") in hellos[0]  # supported_versions (RFC 8446, section 4.2.1)
+    server.close()
+
+
 # words
 
 

@@ -42,3 +42,27 @@ require_port() {
 	'' | *[!0-9]*) die "not a port: \"$1\"" ;;
 	esac
 }
+
+# own_directory DIR: makes the server's own directory, with its certificate and deliver in etc/; $dir is its full name.
+own_directory() {
+	mkdir -p "$1/etc" "$1/mail/new" "$1/mail/tmp"
+	dir=$(cd "$1" && pwd)
+	cp "$HERE/deliver" "$CERTS/server.pem" "$CERTS/server.key" "$dir/etc/"
+	chmod 600 "$dir/etc/server.key"
+}
+
+# fill_in PORT FILE...: copies these to etc/ of the server's directory, with its directory and ports in the place of @DIR@,
+# @PORT@ and @TLS_PORT@.
+fill_in() {
+	port=$1
+	shift
+	for file; do
+		sed -e "s|@DIR@|$dir|g" -e "s|@PORT@|$port|g" -e "s|@TLS_PORT@|$((port + 1))|g" "$file" >"$dir/etc/${file##*/}"
+	done
+}
+
+# token_key: the key of tokens, as Dovecot looks for it: /default/ALGORITHM/KEY-ID, in base64.
+token_key() {
+	mkdir -p "$dir/keys/default/HS256"
+	base64 <"$HERE/dovecot/token_key" | tr -d '\n' >"$dir/keys/default/HS256/default"
+}

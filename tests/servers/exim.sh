@@ -36,7 +36,7 @@ fi
 mkdir -p "$dir/spool"
 cp "$CERTS/ca.pem" "$CERTS/server.pem" "$CERTS/server.key" "$dir/"
 chmod 600 "$dir/server.key"
-sed -e "s|@DIR@|$dir|g" -e "s|@UID@|$uid|g" -e "s|@GID@|$gid|g" \
+sed -e "s|@DIR@|$dir|g" -e "s|@SERVERS@|$SERVERS|g" -e "s|@UID@|$uid|g" -e "s|@GID@|$gid|g" \
 	-e "s|@PORT@|$port|g" -e "s|@TLS_PORT@|$((port + 1))|g" -e "s|@MECHANISMS@|$(echo "$mechanisms" | tr ' ' :)|g" \
 	"$HERE/exim/exim.conf" >"$dir/exim.conf"
 

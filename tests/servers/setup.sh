@@ -59,8 +59,13 @@ flock 9
 case ${1:-} in
 servers)
 	unpack with_dependencies postfix postfix
-	unpack with_dependencies dovecot dovecot-core
+	# Dovecot: its submission service, and authentication for Postfix.
+	unpack with_dependencies submission dovecot-submissiond
 	unpack with_dependencies exim exim4-daemon-heavy
+	# sasl2-bin writes the passwords; the modules are the mechanisms, and where the passwords lie.
+	unpack with_dependencies sendmail sendmail-bin sasl2-bin libsasl2-modules libsasl2-modules-db
+	unpack with_dependencies chasquid chasquid
+	unpack with_dependencies opensmtpd opensmtpd
 	unpack with_dependencies nss-wrapper libnss-wrapper
 	;;
 clients)
