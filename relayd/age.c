@@ -42,7 +42,7 @@ is_over(int64_t since_real, int64_t since_boot, uint64_t duration)
 bool
 queue_is_older(const struct relayd *r, const struct index_entry *e, uint64_t age)
 {
-	return is_over(name_time(e->name), e->first != 0 ? e->first : r->started, age);
+	return is_over(index_time(e), index_first(e) != 0 ? index_first(e) : r->started, age);
 }
 
 /* A failed message that has been kept for long enough goes. */
@@ -50,7 +50,7 @@ static void
 failed_remove(struct look *l, struct index_entry *e)
 {
 	struct relayd *r = l->r;
-	char name[NAME_LEN + 1];
+	struct queue_name name = index_name(e);
 	struct journal_record last;
 	struct buf text;
 	struct stat st;
@@ -61,12 +61,11 @@ failed_remove(struct look *l, struct index_entry *e)
 	if (!over)
 		return;
 	l->acts++;
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
 	queue_record(r, e, EVENT_REMOVED, JOURNAL_ALL, 0, "keep_failed is over");
-	log_info(
-	    "%.*s: status=removed reason=\"failed, and keep_failed is over\"", QUEUE_ID_LEN, name);
-	queue_finish(r, e, fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
+	log_info("%.*s: status=removed reason=\"failed, and keep_failed is over\"", QUEUE_ID_LEN,
+	    name.text);
+	queue_finish(
+	    r, e, fstatat(r->queue, name.text, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
 }
 
 static void
@@ -116,7 +115,7 @@ queue_expire(struct relayd *r)
 		l.next = INTERVAL_MAX;
 	all = index_sorted(&r->index);
 	for (size_t i = 0; all != NULL && i < count && !l.failed; i++) {
-		int64_t left = least - (clock_real() - name_time(all[i]->name));
+		int64_t left = least - (clock_real() - index_time(all[i]));
 
 		/* sorted by age: the rest is younger */
 		if (left > 0) {

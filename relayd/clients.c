@@ -344,8 +344,8 @@ watchers_flush(struct relayd *r)
 		    *c->watching == '\0' ? NULL : index_find(&r->index, c->watching);
 
 		if (e != NULL && e->state == STATE_DUE) {
-			watchers_tell(r, e->name, "waits for %s", pause.reason);
-			watchers_end(r, e->name);
+			watchers_tell(r, index_name(e).text, "waits for %s", pause.reason);
+			watchers_end(r, index_name(e).text);
 		}
 	}
 	for (struct client *c = r->clients; c != NULL; c = next) {

@@ -106,11 +106,11 @@ static void
 retry_all(struct relayd *r, const struct client *c)
 {
 	bool administrator = client_is_administrator(c);
+	struct index_entry *e;
 
 	if (may_flush(r, c)) {
-		for (size_t i = 0; i < r->index.bucket_count; i++)
-			for (struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next)
-				control_flush(r, e, administrator);
+		for (uint32_t at = 0; (e = index_next(&r->index, &at)) != NULL;)
+			control_flush(r, e, administrator);
 		smarthosts_wake(r, administrator);
 	}
 	client_answer(c, "ok\n" CONTROL_END);
@@ -186,7 +186,7 @@ static void
 removal(struct relayd *r, const struct client *c, const char *id)
 {
 	struct index_entry *e;
-	char name[NAME_LEN + 1];
+	struct queue_name name;
 	struct stat st;
 
 	if (!client_is_administrator(c)) {
@@ -204,16 +204,16 @@ removal(struct relayd *r, const struct client *c, const char *id)
 		client_refuse(c, EX_TEMPFAIL, "message %s is being sent right now", id);
 		return;
 	}
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
+	name = index_name(e);
 	queue_record(r, e, EVENT_REMOVED, JOURNAL_ALL, 0, "");
 	if (journal_commit(&r->journal, true) < 0) {
 		client_refuse(c, EX_TEMPFAIL, "the journal cannot be written: %s", strerror(errno));
 		return;
 	}
-	log_info("%.*s: status=removed uid=%u", QUEUE_ID_LEN, name, (unsigned)c->uid);
-	watchers_tell(r, name, "removed by the administrator");
-	queue_finish(r, e, fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
+	log_info("%.*s: status=removed uid=%u", QUEUE_ID_LEN, name.text, (unsigned)c->uid);
+	watchers_tell(r, name.text, "removed by the administrator");
+	queue_finish(
+	    r, e, fstatat(r->queue, name.text, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
 	client_answer(c, "ok\n" CONTROL_END);
 }
 

@@ -20,24 +20,22 @@
 bool
 message_take(struct relayd *r, struct index_entry *e, struct message *m)
 {
-	char name[NAME_LEN + 1];
+	struct queue_name name = index_name(e);
 	bool left = false;
 	struct stat st;
 
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
-	switch (message_open(m, r->queue, name)) {
+	switch (message_open(m, r->queue, name.text)) {
 	case MESSAGE_OK:
 		break;
 	case MESSAGE_GONE:
 		heap_remove(&r->heap, e);
-		watchers_end(r, e->name);
+		watchers_end(r, index_name(e).text);
 		index_remove(&r->index, e);
 		return false;
 	case MESSAGE_EMPTY:
 		log_warn("%.*s: an empty file, left by a crash before its message was accepted; "
 			 "removed",
-		    QUEUE_ID_LEN, name);
+		    QUEUE_ID_LEN, name.text);
 		queue_record(r, e, EVENT_REMOVED, JOURNAL_ALL, 0, "");
 		queue_finish(r, e, fstat(m->fd, &st) == 0 ? st.st_ino : 0);
 		return false;
@@ -48,12 +46,12 @@ message_take(struct relayd *r, struct index_entry *e, struct message *m)
 		queue_set_aside(r, e, STATE_CORRUPT, 0, m->error);
 		return false;
 	default:
-		log_error_errno("%.*s: cannot read it now", QUEUE_ID_LEN, name);
+		log_error_errno("%.*s: cannot read it now", QUEUE_ID_LEN, name.text);
 		queue_wait(r, e, e->state, clock_boot() + (int64_t)r->settings.retry_first);
 		return false;
 	}
 	for (size_t i = 0; i < m->envelope.recipient_count; i++)
-		left |= !index_is_finished(e, i);
+		left |= !index_is_finished(&r->index, e, i);
 	if (!left)
 		outcome_apply(r, e, m, &(struct results){ .count = 0 },
 		    &(struct outcome_source){ .smarthost = "" });
@@ -68,11 +66,11 @@ job_give(struct relayd *r, struct session *s, struct index_entry *e, struct mess
 	struct job *j = &s->job;
 
 	job = (struct ipc_job){ .kind = IPC_JOB, .id = ++r->last_job };
-	memcpy(job.name, e->name, NAME_LEN);
+	memcpy(job.name, index_name(e).text, NAME_LEN);
 	for (size_t i = 0; i < m->envelope.recipient_count; i++)
-		if (index_is_finished(e, i))
+		if (index_is_finished(&r->index, e, i))
 			job.finished[i / 8] = (uint8_t)(job.finished[i / 8] | 1U << (i % 8));
-	j->reason = e->reason;
+	j->reason = index_reason(e);
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, "");
 	if (journal_commit(&r->journal, false) < 0)
 		return false;

@@ -53,7 +53,8 @@ list_write(const struct relayd *r, const struct index_entry *e, const struct lis
 		return -1;
 	if (e == NULL
 		? listing_queue(CHILD_CLIENT, &r->index, CHILD_QUEUE, CHILD_JOURNAL, pause, uid) < 0
-		: listing_message(CHILD_CLIENT, e, CHILD_QUEUE, CHILD_JOURNAL, pause) < 0)
+		: listing_message(CHILD_CLIENT, &r->index, e, CHILD_QUEUE, CHILD_JOURNAL, pause) <
+		      0)
 		return -1;
 	return file_write(CHILD_CLIENT, CONTROL_END, strlen(CONTROL_END));
 }
@@ -131,11 +132,12 @@ struct choice {
 static int
 choice_write(const struct relayd *r, const struct selection *s)
 {
-	for (size_t i = 0; i < r->index.bucket_count; i++)
-		for (const struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next)
-			if (e->state <= STATE_DOUBT && selection_matches(s, e, CHILD_QUEUE) &&
-			    file_write(CHILD_CLIENT, e->name, NAME_LEN) < 0)
-				return -1;
+	const struct index_entry *e;
+
+	for (uint32_t at = 0; (e = index_next(&r->index, &at)) != NULL;)
+		if (e->state <= STATE_DOUBT && selection_matches(s, &r->index, e, CHILD_QUEUE) &&
+		    file_write(CHILD_CLIENT, index_name(e).text, NAME_LEN) < 0)
+			return -1;
 	return 0;
 }
 

@@ -26,8 +26,8 @@ queue_wait(struct relayd *r, struct index_entry *e, enum index_state state, int6
 	e->state = (uint8_t)state;
 	e->due = due;
 	if (heap_put(&r->heap, e) < 0)
-		log_error_errno(
-		    "%.*s: cannot schedule; relayd must be restarted", QUEUE_ID_LEN, e->name);
+		log_error_errno("%.*s: cannot schedule; relayd must be restarted", QUEUE_ID_LEN,
+		    index_name(e).text);
 	if (r->next_expiry == INT64_MAX)
 		r->next_expiry = 0;
 }
@@ -36,14 +36,15 @@ void
 queue_record(struct relayd *r, struct index_entry *e, enum journal_event event, long recipient,
     unsigned code, const char *text)
 {
+	struct queue_name name = index_name(e);
 	int64_t now = clock_boot();
 	struct journal_record record = {
 		.time = clock_real(),
-		.name = e->name,
+		.name = name.text,
 		.recipient = recipient,
 		.event = event,
 		.attempts = e->attempts,
-		.elapsed = e->first != 0 && now > e->first ? (uint64_t)(now - e->first) / 1000 : 0,
+		.elapsed = index_elapsed(e),
 		.pause =
 		    event == EVENT_DEFERRED && e->due > now ? (uint64_t)(e->due - now) / 1000 : 0,
 		.code = code,
@@ -53,7 +54,7 @@ queue_record(struct relayd *r, struct index_entry *e, enum journal_event event, 
 
 	if (event == EVENT_DEFERRED || event == EVENT_HELD || event == EVENT_FAILED ||
 	    event == EVENT_CORRUPT || event == EVENT_DOUBT)
-		e->reason = at;
+		index_set_reason(e, at);
 }
 
 void
@@ -69,10 +70,18 @@ queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state,
 	e->state = (uint8_t)state;
 	e->due = clock_boot();
 	queue_record(r, e, event, JOURNAL_ALL, code, reason);
-	log_error("%.*s: status=%s reason=%s", QUEUE_ID_LEN, e->name, index_state_name(state),
-	    log_quote(reason, quoted));
-	watchers_tell(r, e->name, "%s: %s", index_state_name(state), reason);
-	watchers_end(r, e->name);
+	log_error("%.*s: status=%s reason=%s", QUEUE_ID_LEN, index_name(e).text,
+	    index_state_name(state), log_quote(reason, quoted));
+	watchers_tell(r, index_name(e).text, "%s: %s", index_state_name(state), reason);
+	watchers_end(r, index_name(e).text);
+}
+
+/* Only waiting entries are in the heap, so its place in an entry is free. */
+static void
+finished_push(struct relayd *r, struct index_entry *e)
+{
+	e->heap = r->finished;
+	r->finished = index_number(e) + 1;
 }
 
 void
@@ -83,16 +92,15 @@ queue_finish(struct relayd *r, struct index_entry *e, ino_t inode)
 	e->trouble = 0;
 	e->inode = inode;
 	/* it stays in the index, so that nobody takes the file for a new one */
-	e->next_finished = r->finished;
-	r->finished = e;
+	finished_push(r, e);
 	r->finished_new = true;
-	watchers_end(r, e->name);
+	watchers_end(r, index_name(e).text);
 }
 
 /* The lines that say of e what the old journal says.  Returns the offset of the one
  * that explains its state, or -1. */
 static off_t
-entry_rewrite(struct journal *from, struct journal *to, const struct index_entry *e)
+entry_rewrite(const struct relayd *r, struct journal *to, const struct index_entry *e)
 {
 	static const enum journal_event events[] = {
 		[STATE_DUE] = EVENT_CLEAR,
@@ -104,22 +112,24 @@ entry_rewrite(struct journal *from, struct journal *to, const struct index_entry
 		[STATE_CORRUPT] = EVENT_CORRUPT,
 		[STATE_FINISHED] = EVENT_DONE,
 	};
+	struct queue_name name = index_name(e);
+	size_t end = index_finished_end(&r->index, e);
 	int64_t now = clock_boot();
 	struct buf text = BUF_INIT(0);
-	off_t at;
+	off_t at, reason = index_reason(e);
 	struct journal_record old, record = {
 		.time = clock_real(),
-		.name = e->name,
+		.name = name.text,
 		.recipient = JOURNAL_ALL,
 		.attempts = e->attempts,
-		.elapsed = e->first != 0 && now > e->first ? (uint64_t)(now - e->first) / 1000 : 0,
+		.elapsed = index_elapsed(e),
 		.text = "",
 	};
 
-	for (long i = 0; i < (e->more == NULL ? 64 : ENVELOPE_RECIPIENTS_MAX); i++) {
+	for (size_t i = 0; i < end; i++) {
 		record.event = EVENT_DONE;
-		record.recipient = i;
-		if (index_is_finished(e, (size_t)i))
+		record.recipient = (long)i;
+		if (index_is_finished(&r->index, e, i))
 			journal_append(to, &record);
 	}
 	record.recipient = JOURNAL_ALL;
@@ -132,9 +142,9 @@ entry_rewrite(struct journal *from, struct journal *to, const struct index_entry
 	if (e->state == STATE_DEFERRED && e->due > now)
 		record.pause = (uint64_t)(e->due - now) / 1000;
 	/* of a finished message all is said */
-	if (e->state != STATE_FINISHED && e->reason >= 0 && e->reason < from->size &&
-	    journal_read_at(from->fd, e->reason, &old, &text) == 0 &&
-	    memcmp(old.name, e->name, NAME_LEN) == 0) {
+	if (e->state != STATE_FINISHED && reason >= 0 && reason < r->journal.size &&
+	    journal_read_at(r->journal.fd, reason, &old, &text) == 0 &&
+	    memcmp(old.name, name.text, NAME_LEN) == 0) {
 		/* keep_failed counts from there */
 		if (e->state == STATE_FAILED)
 			record.time = old.time;
@@ -154,6 +164,7 @@ journal_rewrite(struct relayd *r)
 {
 	struct journal next;
 	off_t *reasons = calloc(r->index.count + 1, sizeof(*reasons));
+	struct index_entry *e;
 	size_t n = 0;
 	int result = -1;
 
@@ -161,19 +172,16 @@ journal_rewrite(struct relayd *r)
 		free(reasons);
 		return -1;
 	}
-	for (size_t i = 0; i < r->index.bucket_count; i++) {
-		for (struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next) {
-			reasons[n++] = entry_rewrite(&r->journal, &next, e);
-			if (next.pending.len > REWRITE_SLICE)
-				journal_commit(&next, false);
-		}
+	for (uint32_t at = 0; (e = index_next(&r->index, &at)) != NULL;) {
+		reasons[n++] = entry_rewrite(r, &next, e);
+		if (next.pending.len > REWRITE_SLICE)
+			journal_commit(&next, false);
 	}
 	if (journal_replace_end(&r->journal, &next, r->queue) == 0)
 		result = 0;
 	n = 0;
-	for (size_t i = 0; result == 0 && i < r->index.bucket_count; i++)
-		for (struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next)
-			e->reason = reasons[n++];
+	for (uint32_t at = 0; result == 0 && (e = index_next(&r->index, &at)) != NULL;)
+		index_set_reason(e, reasons[n++]);
 	free(reasons);
 	return result;
 }
@@ -213,23 +221,21 @@ journal_write(struct relayd *r, bool sync)
 static bool
 finished_remove(struct relayd *r, struct index_entry *e)
 {
-	char name[NAME_LEN + 1];
+	struct queue_name name = index_name(e);
 	struct stat st;
 
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
-	if (fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (fstatat(r->queue, name.text, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno == ENOENT)
 			return true;
 	} else if (st.st_ino != e->inode) {
 		/* its name leads to another file than the one that was sent */
 		errno = ESTALE;
-	} else if (unlinkat(r->queue, name, 0) == 0) {
+	} else if (unlinkat(r->queue, name.text, 0) == 0) {
 		return true;
 	}
 	if (e->trouble == 0)
-		log_warn_errno("%.*s: finished, but cannot remove %s/queue/%s", QUEUE_ID_LEN, name,
-		    r->spool.directory, name);
+		log_warn_errno("%.*s: finished, but cannot remove %s/queue/%s", QUEUE_ID_LEN,
+		    name.text, r->spool.directory, name.text);
 	e->trouble = 1;
 	return false;
 }
@@ -239,19 +245,20 @@ finished_remove(struct relayd *r, struct index_entry *e)
 static void
 finished_unlink(struct relayd *r)
 {
-	struct index_entry *e = r->finished, *next;
+	uint32_t next = r->finished;
 
-	r->finished = NULL;
+	r->finished = 0;
 	r->finished_new = false;
 	r->next_unlink = INT64_MAX;
-	for (; e != NULL; e = next) {
-		next = e->next_finished;
+	while (next != 0) {
+		struct index_entry *e = index_at(&r->index, next - 1);
+
+		next = e->heap;
 		if (finished_remove(r, e)) {
 			index_remove(&r->index, e);
 			continue;
 		}
-		e->next_finished = r->finished;
-		r->finished = e;
+		finished_push(r, e);
 		r->next_unlink = clock_boot() + MEND_INTERVAL;
 	}
 }
@@ -265,7 +272,7 @@ queue_commit(struct relayd *r)
 		return;
 	/* also writes what has come together so far */
 	sessions_dispatch(r);
-	finished = r->finished != NULL && (r->finished_new || clock_boot() >= r->next_unlink);
+	finished = r->finished != 0 && (r->finished_new || clock_boot() >= r->next_unlink);
 	if (!finished && !r->journal.unsynced && r->journal.pending.len == 0)
 		return;
 	if (!journal_write(r, true))
@@ -296,23 +303,18 @@ name_seen(struct relayd *r, const char *name)
 static void
 entries_schedule(struct relayd *r)
 {
-	for (size_t i = 0; i < r->index.bucket_count; i++) {
-		struct index_entry *e, *next;
+	struct index_entry *e;
 
-		for (e = r->index.buckets[i]; e != NULL; e = next) {
-			char name[NAME_LEN + 1];
-			struct stat st;
+	for (uint32_t at = 0; (e = index_next(&r->index, &at)) != NULL;) {
+		struct stat st;
 
-			next = e->next;
-			if (e->heap == 0 && e->state <= STATE_DOUBT)
-				queue_wait(r, e, e->state, e->due);
-			if (e->state != STATE_FINISHED || e->inode != 0)
-				continue;
-			memcpy(name, e->name, NAME_LEN);
-			name[NAME_LEN] = '\0';
-			queue_finish(r, e,
-			    fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
-		}
+		if (e->heap == 0 && e->state <= STATE_DOUBT)
+			queue_wait(r, e, e->state, e->due);
+		if (e->state != STATE_FINISHED || e->inode != 0)
+			continue;
+		queue_finish(r, e,
+		    fstatat(r->queue, index_name(e).text, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino
+											 : 0);
 	}
 }
 
@@ -380,6 +382,7 @@ queue_open(struct relayd *r)
 		return -1;
 	}
 	spool_sweep(r->queue);
+	r->heap.index = &r->index;
 	if (index_init(&r->index, r->settings.in_doubt_interval) < 0 || inotify_open(r) < 0)
 		return -1;
 	if (index_scan(&r->index, r->queue, clock_boot()) < 0) {

@@ -85,9 +85,9 @@ struct relayd {
 	struct session *sessions;
 	uint32_t last_job;
 
-	struct index_entry *finished; /* their files go when the journal is on disk */
-	bool finished_new;            /* some of them since the last commit */
-	int64_t next_unlink;          /* when to try those again that could not be removed */
+	uint32_t finished;   /* 1 + a number: their files go when the journal is on disk */
+	bool finished_new;   /* some of them since the last commit */
+	int64_t next_unlink; /* when to try those again that could not be removed */
 
 	int epoll;
 	struct watch *dead;

@@ -39,7 +39,7 @@ job_unsent(struct relayd *r, struct session *s, bool blamed)
 		due += (int64_t)backoff_pause(
 		    r->settings.retry_first, r->settings.retry_max, e->trouble - 1U);
 	queue_record(r, e, EVENT_CLEAR, JOURNAL_ALL, 0, "");
-	e->reason = s->job.reason;
+	index_set_reason(e, s->job.reason);
 	queue_wait(r, e, STATE_DUE, due);
 	job_end(&s->job);
 }
@@ -59,12 +59,12 @@ job_doubt(struct relayd *r, struct session *s, const char *why)
 	char length[DURATION_SIZE], quoted[LOG_VALUE_SIZE];
 	struct outcome_source source = outcome_source(s);
 
-	log_warn("%.*s: status=in-doubt retry=%s reason=%s", QUEUE_ID_LEN, e->name,
+	log_warn("%.*s: status=in-doubt retry=%s reason=%s", QUEUE_ID_LEN, index_name(e).text,
 	    duration_format(r->settings.in_doubt_interval, length), log_quote(why, quoted));
 	/* in this order: the line of a recipient that is done would end the doubt */
 	outcome_apply_delivered(r, e, &s->job.message, &s->job.results, &source);
-	watchers_tell(r, e->name, "in doubt: %s", why);
-	watchers_end(r, e->name);
+	watchers_tell(r, index_name(e).text, "in doubt: %s", why);
+	watchers_end(r, index_name(e).text);
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, why);
 	queue_wait(r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
 	job_end(&s->job);
@@ -77,14 +77,15 @@ recipient_reported(struct relayd *r, struct session *s, const struct ipc_report 
 	uint32_t i = p->recipient;
 
 	if (j->entry == NULL || p->job != j->id || p->value >= OUTCOMES || p->code > 999 ||
-	    i >= j->message.envelope.recipient_count || index_is_finished(j->entry, i) ||
+	    i >= j->message.envelope.recipient_count || index_is_finished(&r->index, j->entry, i) ||
 	    (j->reported[i / 8] >> (i % 8) & 1) != 0) {
 		session_distrust(r, s, "it reports on a recipient that it was not given");
 		return;
 	}
 	j->reported[i / 8] = (uint8_t)(j->reported[i / 8] | 1U << (i % 8));
 	if (results_add(&j->results, i, (enum ipc_outcome)p->value, p->code, p->text) < 0)
-		log_error_errno("%.*s: cannot keep an outcome", QUEUE_ID_LEN, j->entry->name);
+		log_error_errno(
+		    "%.*s: cannot keep an outcome", QUEUE_ID_LEN, index_name(j->entry).text);
 }
 
 static void
