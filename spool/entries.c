@@ -17,8 +17,9 @@
 
 #define CHUNK_OCTETS ((size_t)256 << 10)
 #define CHUNK_ENTRIES 5460
+#define ENTRIES_FEW 256
 #define SLOTS_FIRST 64
-#define SLOTS_TRIM 8192 /* a table of that size has left something to give back */
+#define SLOTS_LONG 4096
 #define STATE_NONE 0xff /* of a place without an entry */
 
 struct index_chunk {
@@ -102,6 +103,8 @@ chunk_new(struct index *x)
 {
 	uint32_t i = 0;
 	struct index_chunk *c;
+	void *memory;
+	int error;
 
 	while (i < x->chunk_count && x->chunks[i] != NULL)
 		i++;
@@ -114,9 +117,12 @@ chunk_new(struct index *x)
 		x->chunks = all;
 		x->chunks[x->chunk_count++] = NULL;
 	}
-	c = aligned_alloc(CHUNK_OCTETS, CHUNK_OCTETS - 16);
-	if (c == NULL)
+	/* aligned_alloc(3) would not take this size */
+	if ((error = posix_memalign(&memory, CHUNK_OCTETS, CHUNK_OCTETS - 16)) != 0) {
+		errno = error;
 		return NULL;
+	}
+	c = memory;
 	/* its places are touched when they are used */
 	c->first = i * CHUNK_ENTRIES;
 	c->live = c->used = c->free = 0;
@@ -155,8 +161,8 @@ entry_give(struct index *x, struct index_entry *e)
 	uint32_t i = c->first / CHUNK_ENTRIES;
 
 	if (--c->live == 0) {
-		/* one stays, for a queue that fills and empties all the time */
-		if (x->count == 0) {
+		/* a small one stays, for a queue that fills and empties all the time */
+		if (x->count == 0 && c->used <= ENTRIES_FEW) {
 			c->used = c->free = 0;
 		} else {
 			x->chunks[i] = NULL;
@@ -273,6 +279,20 @@ index_add(struct index *x, const char *name, int64_t due)
 	return e;
 }
 
+/* A long queue has left something to give back; without memory for a smaller table the old
+ * one stays. */
+static void
+slots_shrink(struct index *x)
+{
+	uint32_t count = x->count == 0 ? SLOTS_FIRST : x->slot_count / 4;
+
+	if (x->slot_count < SLOTS_LONG || (x->count > 0 && count < SLOTS_LONG) ||
+	    x->count >= x->slot_count / 8)
+		return;
+	if (slots_resize(x, count) == 0)
+		malloc_trim(0);
+}
+
 void
 index_remove(struct index *x, struct index_entry *e)
 {
@@ -280,11 +300,7 @@ index_remove(struct index *x, struct index_entry *e)
 	slot_clear(x, slot_find(x, e->packed));
 	x->count--;
 	entry_give(x, e);
-	if (x->slot_count == SLOTS_FIRST || x->count >= x->slot_count / 8)
-		return;
-	/* without memory for a smaller one the old one stays */
-	if (slots_resize(x, x->slot_count / 4) == 0 && x->slot_count >= SLOTS_TRIM)
-		malloc_trim(0);
+	slots_shrink(x);
 }
 
 static int
