@@ -17,6 +17,8 @@
 #include "spool/control.h"
 #include "spool/listing.h"
 
+#define FLUSH_A_TURN 5000 /* messages; most cost a line of the journal */
+
 struct listing_pause
 control_pause(struct relayd *r, char *text, size_t size)
 {
@@ -100,17 +102,31 @@ control_flush(struct relayd *r, struct index_entry *e, bool administrator)
 		entry_retry(r, e);
 }
 
+void
+control_flush_turn(struct relayd *r)
+{
+	struct index_entry *e = NULL;
+
+	if (!r->flush.active)
+		return;
+	for (int i = 0; i < FLUSH_A_TURN && (e = index_next(&r->index, &r->flush.at)) != NULL; i++)
+		control_flush(r, e, r->flush.administrator);
+	if (e == NULL)
+		r->flush = (struct pass){ .active = false };
+}
+
 /* Only the administrator also flushes what is in doubt, and smarthosts that refused
  * our credential or are over a limit. */
 static void
 retry_all(struct relayd *r, const struct client *c)
 {
 	bool administrator = client_is_administrator(c);
-	struct index_entry *e;
 
 	if (may_flush(r, c)) {
-		for (uint32_t at = 0; (e = index_next(&r->index, &at)) != NULL;)
-			control_flush(r, e, administrator);
+		/* one that is at work begins anew, for both */
+		r->flush = (struct pass){ .active = true,
+			.administrator = administrator || r->flush.administrator };
+		control_flush_turn(r);
 		smarthosts_wake(r, administrator);
 	}
 	client_answer(c, "ok\n" CONTROL_END);

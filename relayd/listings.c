@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -18,7 +20,8 @@
 #include "spool/control.h"
 #include "spool/listing.h"
 
-#define CHILD_SECONDS 60
+#define CHILD_SECONDS 3600 /* a million messages take minutes */
+#define CLIENT_SECONDS 60  /* that a client may take nothing */
 #define CHILDREN_A_USER 4
 
 enum { CHILD_CLIENT, CHILD_QUEUE, CHILD_JOURNAL, CHILD_FDS };
@@ -30,6 +33,7 @@ child_strip(const struct relayd *r, int client)
 {
 	const int fds[CHILD_FDS] = { client, r->queue, r->journal.fd };
 	int copies[CHILD_FDS];
+	const struct timeval patience = { .tv_sec = CLIENT_SECONDS };
 	sigset_t none;
 
 	for (int i = 0; i < CHILD_FDS; i++)
@@ -42,6 +46,8 @@ child_strip(const struct relayd *r, int client)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	alarm(CHILD_SECONDS);
+	/* a pipe has no such limit: relayd itself is at its end */
+	setsockopt(CHILD_CLIENT, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	file_set_nonblocking(CHILD_CLIENT, 0);
 }
 

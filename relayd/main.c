@@ -202,8 +202,12 @@ next_time(struct relayd *r)
 	if (r->stop_at != 0)
 		return r->stop_at;
 	next = earlier(earlier(sessions_next_idle(r), r->next_expiry), r->next_unlink);
+	if (r->rescan != NULL || r->flush.active)
+		return now;
 	if (r->journal.broken)
 		return earlier(next, r->next_mend);
+	if (r->rewrite.active)
+		return now;
 	if (top == NULL)
 		return next;
 	if (top->due > now)
@@ -255,6 +259,8 @@ turn(struct relayd *r)
 		reload(r);
 		notify_ready(&r->notify);
 	}
+	queue_rescan_turn(r);
+	control_flush_turn(r);
 	queue_expire(r);
 	queue_commit(r);
 	watchers_flush(r);
@@ -397,6 +403,7 @@ main(int argc, char **argv)
 	notify_init(&r.notify);
 	r.started = clock_boot();
 	r.next_unlink = INT64_MAX;
+	r.next_sweep = r.started + (int64_t)USEC_PER_HOUR;
 	if (settings_load(&r.settings, path) < 0)
 		return EX_CONFIG;
 	if (only_check)

@@ -147,7 +147,7 @@ def standing_still(pid):
         status = open(f"/proc/{children[0]}/status").read()
     except (IndexError, OSError):
         return None
-    return status if re.search(r"^Name:\s+sendmail\nUmask.*\nState:\s+[Tt]", status) else None
+    return status if re.search(r"^Name:\s+(?:sendmail|relayd)\nUmask.*\nState:\s+[Tt]", status) else None
 
 
 def stopped(pid):
