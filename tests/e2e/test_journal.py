@@ -199,7 +199,7 @@ def test_what_happens_during_a_rewrite_is_in_the_new_journal(make_smarthost, mak
         ["last@example.test", *(f"now{number}@example.test" for number in range(0, 20, 2))])
 
 
-@pytest.fixture(params=["ext4", "xfs"])
+@pytest.fixture
 def disk(request, workplace):
     if not can_mount() or not shutil.which(FILE_SYSTEMS[request.param][0]):
         pytest.skip(f"cannot mount {request.param}")
@@ -251,6 +251,7 @@ class Filler:
         self.thread.join()
 
 
+@pytest.mark.parametrize("disk", ["ext4", "xfs", "btrfs"], indirect=True)
 def test_a_full_disk_does_not_stop_delivery(disk, disk_host, make_smarthost):
     """Without space of its own, the journal would need more than the block that its end lies in."""
     server = make_smarthost()
@@ -268,6 +269,7 @@ def test_a_full_disk_does_not_stop_delivery(disk, disk_host, make_smarthost):
     assert sorted(m.recipients[0] for m in server.messages()) == sorted(wanted)
 
 
+@pytest.mark.parametrize("disk", ["ext4", "xfs"], indirect=True)
 def test_power_cut_during_a_rewrite_leaves_a_whole_journal(disk, disk_host):
     host = disk_host(**PATIENT)
     names = fill(host)
