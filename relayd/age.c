@@ -3,7 +3,7 @@
  * are too old, removal when they have failed long ago.  All of it by age, since a
  * smarthost that is down makes messages late without an attempt.
  *
- * A look costs a sort of the queue, so it comes up to a hundredth late.
+ * A pass looks at all messages, in slices, so it comes up to a hundredth late.
  *
  * Two clocks must agree: the calendar, by which the spool counts, and one that
  * nobody sets; so a wrong clock alone returns and removes nothing.
@@ -19,15 +19,16 @@
 #include "relayd/notices.h"
 
 #define A_TURN 10 /* messages; each costs a bounce */
+#define LOOKS_A_TURN 20000
+#define QUEUE_SHORT 10000
 #define INTERVAL_MAX ((int64_t)USEC_PER_HOUR)
 #define INTERVAL_MIN ((int64_t)(100 * USEC_PER_MS))
 #define AFTER_FAILURE ((int64_t)(10 * USEC_PER_SEC)) /* the spool may be full */
 
-/* A look at the whole queue, oldest message first. */
+/* A slice. */
 struct look {
 	struct relayd *r;
-	int64_t next;  /* from now: until the next one is needed, at the latest */
-	unsigned acts; /* done in this turn */
+	unsigned acts; /* done */
 	bool failed;   /* the spool takes nothing now */
 };
 
@@ -42,7 +43,7 @@ is_over(int64_t since_real, int64_t since_boot, uint64_t duration)
 bool
 queue_is_older(const struct relayd *r, const struct index_entry *e, uint64_t age)
 {
-	return is_over(name_time(e->name), e->first != 0 ? e->first : r->started, age);
+	return is_over(index_time(e), index_first(e) != 0 ? index_first(e) : r->started, age);
 }
 
 /* A failed message that has been kept for long enough goes. */
@@ -50,7 +51,7 @@ static void
 failed_remove(struct look *l, struct index_entry *e)
 {
 	struct relayd *r = l->r;
-	char name[NAME_LEN + 1];
+	struct queue_name name = index_name(e);
 	struct journal_record last;
 	struct buf text;
 	struct stat st;
@@ -61,12 +62,11 @@ failed_remove(struct look *l, struct index_entry *e)
 	if (!over)
 		return;
 	l->acts++;
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
 	queue_record(r, e, EVENT_REMOVED, JOURNAL_ALL, 0, "keep_failed is over");
-	log_info(
-	    "%.*s: status=removed reason=\"failed, and keep_failed is over\"", QUEUE_ID_LEN, name);
-	queue_finish(r, e, fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
+	log_info("%.*s: status=removed reason=\"failed, and keep_failed is over\"", QUEUE_ID_LEN,
+	    name.text);
+	queue_finish(
+	    r, e, fstatat(r->queue, name.text, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
 }
 
 static void
@@ -98,13 +98,36 @@ shortest(const struct settings *s)
 	return (int64_t)(s->keep_failed < least ? s->keep_failed : least);
 }
 
+/* True if there is more. */
+static bool
+slice(struct look *l, int64_t least)
+{
+	struct pass *p = &l->r->expiry;
+	int64_t real = clock_real();
+
+	for (int i = 0; i < LOOKS_A_TURN && l->acts < A_TURN && !l->failed; i++) {
+		struct index_entry *e = index_next(&l->r->index, &p->at);
+		int64_t left;
+
+		if (e == NULL)
+			return false;
+		left = least - (real - index_time(e));
+		if (left <= 0) {
+			entry_look(l, e);
+			continue;
+		}
+		left = left > least / 100 ? left : least / 100;
+		p->next = left < p->next ? left : p->next;
+	}
+	return true;
+}
+
 void
 queue_expire(struct relayd *r)
 {
 	int64_t now = clock_boot(), least = shortest(&r->settings);
-	struct look l = { .r = r, .next = least / 10 };
-	struct index_entry **all;
-	size_t count = r->index.count;
+	struct look l = { .r = r };
+	struct pass *p = &r->expiry;
 
 	if (now < r->next_expiry || r->stop_at != 0)
 		return;
@@ -112,32 +135,22 @@ queue_expire(struct relayd *r)
 		r->next_expiry = now + AFTER_FAILURE;
 		return;
 	}
-	if (l.next > INTERVAL_MAX)
-		l.next = INTERVAL_MAX;
-	all = index_sorted(&r->index);
-	for (size_t i = 0; all != NULL && i < count && !l.failed; i++) {
-		int64_t left = least - (clock_real() - name_time(all[i]->name));
-
-		/* sorted by age: the rest is younger */
-		if (left > 0) {
-			left = left > least / 100 ? left : least / 100;
-			l.next = left < l.next ? left : l.next;
-			break;
-		}
-		/* a slice, so that the journal and everybody else gets a turn, too */
-		if (l.acts == A_TURN)
-			break;
-		entry_look(&l, all[i]);
-	}
-	free(all);
-	if (l.acts == A_TURN && !l.failed) {
-		r->next_expiry = now;
+	if (!p->active)
+		*p = (struct pass){ .active = true,
+			.next = least / 10 > INTERVAL_MAX ? INTERVAL_MAX : least / 10 };
+	/* the journal and everybody else gets a turn, too */
+	r->next_expiry = now;
+	if (slice(&l, least) && !l.failed)
 		return;
+	p->active = false;
+	/* nothing else needs to read a long queue again */
+	if (r->index.count < QUEUE_SHORT || now >= r->next_sweep) {
+		queue_rescan(r);
+		r->next_sweep = now + INTERVAL_MAX;
 	}
-	spool_sweep(r->queue);
-	if (l.next < INTERVAL_MIN)
-		l.next = INTERVAL_MIN;
+	if (p->next < INTERVAL_MIN)
+		p->next = INTERVAL_MIN;
 	if (l.failed)
-		l.next = AFTER_FAILURE;
-	r->next_expiry = r->index.count == 0 ? INT64_MAX : now + l.next;
+		p->next = AFTER_FAILURE;
+	r->next_expiry = r->index.count == 0 ? INT64_MAX : now + p->next;
 }

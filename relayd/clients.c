@@ -342,8 +342,8 @@ watchers_flush(struct relayd *r)
 			continue;
 		pause = control_pause(r, lanes_carriers(&r->lanes, e), text, sizeof(text));
 		if (pause.reason != NULL && (pause.until == 0 || pause.until > clock_boot())) {
-			watchers_tell(r, e->name, "waits for %s", pause.reason);
-			watchers_end(r, e->name);
+			watchers_tell(r, index_name(e).text, "waits for %s", pause.reason);
+			watchers_end(r, index_name(e).text);
 		}
 	}
 	for (struct client *c = r->clients; c != NULL; c = next) {

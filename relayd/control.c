@@ -17,6 +17,8 @@
 #include "spool/control.h"
 #include "spool/listing.h"
 
+#define FLUSH_A_TURN 5000 /* messages; most cost a line of the journal */
+
 struct listing_pause
 control_pause(struct relayd *r, uint64_t carriers, char *text, size_t size)
 {
@@ -103,6 +105,19 @@ control_flush(struct relayd *r, struct index_entry *e, bool administrator)
 		entry_retry(r, e);
 }
 
+void
+control_flush_turn(struct relayd *r)
+{
+	struct index_entry *e = NULL;
+
+	if (!r->flush.active)
+		return;
+	for (int i = 0; i < FLUSH_A_TURN && (e = index_next(&r->index, &r->flush.at)) != NULL; i++)
+		control_flush(r, e, r->flush.administrator);
+	if (e == NULL)
+		r->flush = (struct pass){ .active = false };
+}
+
 /* Only the administrator also flushes what is in doubt, and smarthosts that refused
  * our credential or are over a limit. */
 static void
@@ -111,9 +126,10 @@ retry_all(struct relayd *r, const struct client *c)
 	bool administrator = client_is_administrator(c);
 
 	if (may_flush(r, c)) {
-		for (size_t i = 0; i < r->index.bucket_count; i++)
-			for (struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next)
-				control_flush(r, e, administrator);
+		/* one that is at work begins anew, for both */
+		r->flush = (struct pass){ .active = true,
+			.administrator = administrator || r->flush.administrator };
+		control_flush_turn(r);
 		smarthosts_wake(r, administrator);
 	}
 	client_answer(c, "ok\n" CONTROL_END);
@@ -189,7 +205,7 @@ static void
 removal(struct relayd *r, const struct client *c, const char *id)
 {
 	struct index_entry *e;
-	char name[NAME_LEN + 1];
+	struct queue_name name;
 	struct stat st;
 
 	if (!client_is_administrator(c)) {
@@ -207,16 +223,16 @@ removal(struct relayd *r, const struct client *c, const char *id)
 		client_refuse(c, EX_TEMPFAIL, "message %s is being sent right now", id);
 		return;
 	}
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
+	name = index_name(e);
 	queue_record(r, e, EVENT_REMOVED, JOURNAL_ALL, 0, "");
 	if (journal_commit(&r->journal, true) < 0) {
 		client_refuse(c, EX_TEMPFAIL, "the journal cannot be written: %s", strerror(errno));
 		return;
 	}
-	log_info("%.*s: status=removed uid=%u", QUEUE_ID_LEN, name, (unsigned)c->uid);
-	watchers_tell(r, name, "removed by the administrator");
-	queue_finish(r, e, fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
+	log_info("%.*s: status=removed uid=%u", QUEUE_ID_LEN, name.text, (unsigned)c->uid);
+	watchers_tell(r, name.text, "removed by the administrator");
+	queue_finish(
+	    r, e, fstatat(r->queue, name.text, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
 	client_answer(c, "ok\n" CONTROL_END);
 }
 

@@ -20,24 +20,22 @@
 bool
 message_take(struct relayd *r, struct index_entry *e, struct message *m)
 {
-	char name[NAME_LEN + 1];
+	struct queue_name name = index_name(e);
 	bool left = false;
 	struct stat st;
 
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
-	switch (message_open(m, r->queue, name)) {
+	switch (message_open(m, r->queue, name.text)) {
 	case MESSAGE_OK:
 		break;
 	case MESSAGE_GONE:
 		queue_unschedule(r, e);
-		watchers_end(r, e->name);
+		watchers_end(r, index_name(e).text);
 		index_remove(&r->index, e);
 		return false;
 	case MESSAGE_EMPTY:
 		log_warn("%.*s: an empty file, left by a crash before its message was accepted; "
 			 "removed",
-		    QUEUE_ID_LEN, name);
+		    QUEUE_ID_LEN, name.text);
 		queue_record(r, e, EVENT_REMOVED, JOURNAL_ALL, 0, "");
 		queue_finish(r, e, fstat(m->fd, &st) == 0 ? st.st_ino : 0);
 		return false;
@@ -48,12 +46,12 @@ message_take(struct relayd *r, struct index_entry *e, struct message *m)
 		queue_set_aside(r, e, STATE_CORRUPT, 0, m->error);
 		return false;
 	default:
-		log_error_errno("%.*s: cannot read it now", QUEUE_ID_LEN, name);
+		log_error_errno("%.*s: cannot read it now", QUEUE_ID_LEN, name.text);
 		queue_wait(r, e, e->state, clock_boot() + (int64_t)r->settings.retry_first);
 		return false;
 	}
 	for (size_t i = 0; i < m->envelope.recipient_count; i++)
-		left |= !index_is_finished(e, i);
+		left |= !index_is_finished(&r->index, e, i);
 	if (!left)
 		outcome_apply(r, e, m, &(struct results){ .count = 0 },
 		    &(struct outcome_source){ .smarthost = "" });
@@ -90,7 +88,7 @@ recipients_mask(const struct relayd *r, const struct session *s, const struct in
 
 	packet->finished_length = (uint32_t)(count + 7) / 8;
 	for (size_t i = 0; i < count; i++) {
-		bool finished = index_is_finished(e, i);
+		bool finished = index_is_finished(&r->index, e, i);
 
 		j->reported[i] = finished || (r->routed && !parts_has(r, e, m, host, i));
 		j->rest |= !finished && j->reported[i];
@@ -105,18 +103,18 @@ static bool
 job_give(struct relayd *r, struct session *s, struct index_entry *e, struct message *m)
 {
 	static struct ipc_job job;
-	off_t reason = e->reason;
+	off_t reason = index_reason(e);
 	struct job *j;
 
 	job = (struct ipc_job){ .kind = IPC_JOB, .id = r->last_job + 1 };
-	memcpy(job.name, e->name, NAME_LEN);
+	memcpy(job.name, index_name(e).text, NAME_LEN);
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, "");
 	if (journal_commit(&r->journal, false) < 0)
 		return false;
 	if ((j = job_add(s, m)) == NULL) {
-		log_error_errno("%.*s: cannot be handed out now", QUEUE_ID_LEN, e->name);
+		log_error_errno("%.*s: cannot be handed out now", QUEUE_ID_LEN, index_name(e).text);
 		queue_record(r, e, EVENT_CLEAR, JOURNAL_ALL, 0, "");
-		e->reason = reason;
+		index_set_reason(e, reason);
 		queue_wait(r, e, e->state, clock_boot() + (int64_t)r->settings.retry_first);
 		return false;
 	}
@@ -155,7 +153,7 @@ lane_enter(struct relayd *r, struct index_entry *e, uint64_t route, int64_t now)
 	queue_unschedule(r, e);
 	if (lanes_put(&r->lanes, route, e) != NULL)
 		return;
-	log_error_errno("%.*s: cannot find its place now", QUEUE_ID_LEN, e->name);
+	log_error_errno("%.*s: cannot find its place now", QUEUE_ID_LEN, index_name(e).text);
 	queue_wait(r, e, e->state, now + (int64_t)r->settings.retry_first);
 }
 

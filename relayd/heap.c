@@ -12,20 +12,27 @@
 void
 heap_free(struct heap *h)
 {
-	free(h->entries);
-	*h = (struct heap){ .count = 0 };
+	free(h->numbers);
+	*h = (struct heap){ .index = h->index };
 }
 
 static bool
 before(const struct index_entry *a, const struct index_entry *b)
 {
-	return a->due != b->due ? a->due < b->due : memcmp(a->name, b->name, NAME_LEN) < 0;
+	return a->due != b->due ? a->due < b->due
+				: memcmp(a->packed, b->packed, sizeof(a->packed)) < 0;
+}
+
+static struct index_entry *
+entry_at(const struct heap *h, size_t at)
+{
+	return index_at(h->index, h->numbers[at]);
 }
 
 static void
 place(struct heap *h, size_t at, struct index_entry *e)
 {
-	h->entries[at] = e;
+	h->numbers[at] = index_number(e);
 	e->heap = (uint32_t)at;
 }
 
@@ -33,8 +40,8 @@ place(struct heap *h, size_t at, struct index_entry *e)
 static void
 sift(struct heap *h, size_t at, struct index_entry *e)
 {
-	while (at > 1 && before(e, h->entries[at / 2])) {
-		place(h, at, h->entries[at / 2]);
+	while (at > 1 && before(e, entry_at(h, at / 2))) {
+		place(h, at, entry_at(h, at / 2));
 		at /= 2;
 	}
 	for (;;) {
@@ -42,14 +49,26 @@ sift(struct heap *h, size_t at, struct index_entry *e)
 
 		if (child > h->count)
 			break;
-		if (child < h->count && before(h->entries[child + 1], h->entries[child]))
+		if (child < h->count && before(entry_at(h, child + 1), entry_at(h, child)))
 			child++;
-		if (!before(h->entries[child], e))
+		if (!before(entry_at(h, child), e))
 			break;
-		place(h, at, h->entries[child]);
+		place(h, at, entry_at(h, child));
 		at = child;
 	}
 	place(h, at, e);
+}
+
+static int
+resize(struct heap *h, size_t size)
+{
+	uint32_t *all = reallocarray(h->numbers, size, sizeof(*all));
+
+	if (all == NULL)
+		return -1;
+	h->numbers = all;
+	h->size = size;
+	return 0;
 }
 
 int
@@ -59,15 +78,8 @@ heap_put(struct heap *h, struct index_entry *e)
 		sift(h, e->heap, e);
 		return 0;
 	}
-	if (h->count + 2 > h->size) {
-		size_t size = h->size == 0 ? SIZE_FIRST : 2 * h->size;
-		struct index_entry **all = reallocarray(h->entries, size, sizeof(*all));
-
-		if (all == NULL)
-			return -1;
-		h->entries = all;
-		h->size = size;
-	}
+	if (h->count + 2 > h->size && resize(h, h->size == 0 ? SIZE_FIRST : 2 * h->size) < 0)
+		return -1;
 	h->count++;
 	sift(h, h->count, e);
 	return 0;
@@ -82,21 +94,24 @@ heap_remove(struct heap *h, struct index_entry *e)
 	if (at == 0)
 		return;
 	e->heap = 0;
-	last = h->entries[h->count--];
+	last = entry_at(h, h->count--);
 	if (last != e)
 		sift(h, at, last);
+	/* the old one stays if there is no smaller one */
+	if (h->size > SIZE_FIRST && h->count < h->size / 8)
+		resize(h, h->size / 4 > SIZE_FIRST ? h->size / 4 : SIZE_FIRST);
 }
 
 bool
 heap_has(const struct heap *h, const struct index_entry *e)
 {
-	return e->heap != 0 && e->heap <= h->count && h->entries[e->heap] == e;
+	return e->heap != 0 && e->heap <= h->count && h->numbers[e->heap] == index_number(e);
 }
 
 struct index_entry *
 heap_top(const struct heap *h)
 {
-	return h->count == 0 ? NULL : h->entries[1];
+	return h->count == 0 ? NULL : entry_at(h, 1);
 }
 
 /* Those that are due hang together below the top. */
@@ -105,7 +120,7 @@ count_due(const struct heap *h, size_t at, int64_t now, size_t limit)
 {
 	size_t n = 1;
 
-	if (at > h->count || limit == 0 || h->entries[at]->due > now)
+	if (at > h->count || limit == 0 || entry_at(h, at)->due > now)
 		return 0;
 	n += count_due(h, 2 * at, now, limit - n);
 	return n + count_due(h, 2 * at + 1, now, limit - n);

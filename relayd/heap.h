@@ -11,7 +11,8 @@
 #include "spool/index.h"
 
 struct heap {
-	struct index_entry **entries;
+	const struct index *index; /* whose entries these are */
+	uint32_t *numbers;
 	size_t count, size;
 };
 

@@ -17,7 +17,7 @@ lanes_free(struct lanes *l)
 		free(l->list[i]);
 	}
 	free(l->list);
-	*l = (struct lanes){ .count = 0 };
+	*l = (struct lanes){ .index = l->index };
 }
 
 static struct lane *
@@ -35,8 +35,10 @@ lane_new(struct lanes *l)
 		l->size = size;
 	}
 	lane = calloc(1, sizeof(*lane));
-	if (lane != NULL)
-		l->list[l->count++] = lane;
+	if (lane == NULL)
+		return NULL;
+	lane->heap.index = l->index;
+	l->list[l->count++] = lane;
 	return lane;
 }
 

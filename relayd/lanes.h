@@ -16,6 +16,7 @@ struct lane {
 };
 
 struct lanes {
+	const struct index *index; /* whose entries these are */
 	struct lane **list;
 	size_t count, size;
 };

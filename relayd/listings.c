@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -18,7 +20,8 @@
 #include "spool/control.h"
 #include "spool/listing.h"
 
-#define CHILD_SECONDS 60
+#define CHILD_SECONDS 3600 /* a million messages take minutes */
+#define CLIENT_SECONDS 60  /* that a client may take nothing */
 #define CHILDREN_A_USER 4
 
 enum { CHILD_CLIENT, CHILD_QUEUE, CHILD_JOURNAL, CHILD_FDS };
@@ -30,6 +33,7 @@ child_strip(const struct relayd *r, int client)
 {
 	const int fds[CHILD_FDS] = { client, r->queue, r->journal.fd };
 	int copies[CHILD_FDS];
+	const struct timeval patience = { .tv_sec = CLIENT_SECONDS };
 	sigset_t none;
 
 	for (int i = 0; i < CHILD_FDS; i++)
@@ -42,6 +46,8 @@ child_strip(const struct relayd *r, int client)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	alarm(CHILD_SECONDS);
+	/* a pipe has no such limit: relayd itself is at its end */
+	setsockopt(CHILD_CLIENT, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	file_set_nonblocking(CHILD_CLIENT, 0);
 }
 
@@ -53,7 +59,8 @@ list_write(const struct relayd *r, const struct index_entry *e, const struct lis
 		return -1;
 	if (e == NULL
 		? listing_queue(CHILD_CLIENT, &r->index, CHILD_QUEUE, CHILD_JOURNAL, pause, uid) < 0
-		: listing_message(CHILD_CLIENT, e, CHILD_QUEUE, CHILD_JOURNAL, pause) < 0)
+		: listing_message(CHILD_CLIENT, &r->index, e, CHILD_QUEUE, CHILD_JOURNAL, pause) <
+		      0)
 		return -1;
 	return file_write(CHILD_CLIENT, CONTROL_END, strlen(CONTROL_END));
 }
@@ -145,11 +152,12 @@ struct choice {
 static int
 choice_write(const struct relayd *r, const struct selection *s)
 {
-	for (size_t i = 0; i < r->index.bucket_count; i++)
-		for (const struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next)
-			if (e->state <= STATE_DOUBT && selection_matches(s, e, CHILD_QUEUE) &&
-			    file_write(CHILD_CLIENT, e->name, NAME_LEN) < 0)
-				return -1;
+	const struct index_entry *e;
+
+	for (uint32_t at = 0; (e = index_next(&r->index, &at)) != NULL;)
+		if (e->state <= STATE_DOUBT && selection_matches(s, &r->index, e, CHILD_QUEUE) &&
+		    file_write(CHILD_CLIENT, index_name(e).text, NAME_LEN) < 0)
+			return -1;
 	return 0;
 }
 

@@ -216,8 +216,12 @@ next_time(struct relayd *r)
 	if (r->stop_at != 0)
 		return r->stop_at;
 	next = earlier(earlier(sessions_next_idle(r), r->next_expiry), r->next_unlink);
+	if (r->rescan != NULL || r->flush.active)
+		return r->dispatched;
 	if (r->journal.broken)
 		return earlier(next, r->next_mend);
+	if (r->rewrite.active)
+		return r->dispatched;
 	/* what has come to pass since the last look (a sync takes its time) waits for nobody */
 	return earlier(next, sessions_next_dispatch(r, r->dispatched));
 }
@@ -262,6 +266,8 @@ turn(struct relayd *r)
 		reload(r);
 		notify_ready(&r->notify);
 	}
+	queue_rescan_turn(r);
+	control_flush_turn(r);
 	queue_expire(r);
 	queue_commit(r);
 	network_settle(r);
@@ -407,6 +413,7 @@ main(int argc, char **argv)
 	notify_init(&r.notify);
 	r.started = clock_boot();
 	r.next_unlink = INT64_MAX;
+	r.next_sweep = r.started + (int64_t)USEC_PER_HOUR;
 	if (settings_load(&r.settings, path) < 0)
 		return EX_CONFIG;
 	if (only_check)

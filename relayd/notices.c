@@ -17,8 +17,9 @@ notice_last(const struct relayd *r, const struct index_entry *e, struct journal_
     struct buf *text)
 {
 	*text = BUF_INIT(0);
-	return e->reason >= 0 && journal_read_at(r->journal.fd, e->reason, last, text) == 0 &&
-	       memcmp(last->name, e->name, NAME_LEN) == 0;
+	return index_reason(e) >= 0 &&
+	       journal_read_at(r->journal.fd, index_reason(e), last, text) == 0 &&
+	       memcmp(last->name, index_name(e).text, NAME_LEN) == 0;
 }
 
 bool
@@ -54,6 +55,7 @@ static int
 delay_send(
     struct relayd *r, const struct index_entry *e, const struct message *m, struct queue_name *name)
 {
+	struct queue_name id = index_name(e);
 	struct bounce_recipient *list = calloc(m->envelope.recipient_count, sizeof(*list));
 	struct bounce_recipient why = { .code = 0 };
 	static const struct bounce_recipient other = { .text = "it was refused for now",
@@ -66,11 +68,11 @@ delay_send(
 		.hostname = r->hostname,
 		.domain = r->domain,
 		.message = m,
-		.queue_id = e->name,
+		.queue_id = id.text,
 		.smarthost = "",
 		.action = BOUNCE_DELAYED,
 		.last_attempt = known ? last.time : 0,
-		.retry_until = name_time(e->name) + (int64_t)r->settings.queue_lifetime,
+		.retry_until = index_time(e) + (int64_t)r->settings.queue_lifetime,
 		.recipients = list };
 	int result = 1;
 
@@ -78,7 +80,7 @@ delay_send(
 	for (size_t i = 0; list != NULL && i < m->envelope.recipient_count; i++) {
 		const struct recipient *to = &m->envelope.recipients[i];
 
-		if (index_is_finished(e, i) ||
+		if (index_is_finished(&r->index, e, i) ||
 		    (to->notify != 0 && (to->notify & NOTIFY_DELAY) == 0))
 			continue;
 		list[b.count] = known && !notice_is_about(&last, i) ? other : why;
@@ -89,8 +91,8 @@ delay_send(
 	else if (b.count > 0 && bounce_address(&m->envelope) != NULL)
 		result = bounce_send(&b, name);
 	if (result < 0)
-		log_error(
-		    "%.*s: cannot write its warning: %s", QUEUE_ID_LEN, e->name, r->spool.problem);
+		log_error("%.*s: cannot write its warning: %s", QUEUE_ID_LEN, index_name(e).text,
+		    r->spool.problem);
 	free(list);
 	buf_free(&text);
 	return result;
@@ -99,15 +101,12 @@ delay_send(
 bool
 notice_delay(struct relayd *r, struct index_entry *e)
 {
-	char name[NAME_LEN + 1];
-	struct queue_name warning;
+	struct queue_name name = index_name(e), warning;
 	struct message m;
 	enum message_status status;
 	int result = 1;
 
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
-	status = message_open(&m, r->queue, name);
+	status = message_open(&m, r->queue, name.text);
 	if (status == MESSAGE_OK)
 		result = delay_send(r, e, &m, &warning);
 	message_close(&m);
@@ -117,7 +116,7 @@ notice_delay(struct relayd *r, struct index_entry *e)
 	e->warned = true;
 	if (result == 0) {
 		queue_record(r, e, EVENT_WARNED, JOURNAL_ALL, 0, "");
-		log_info("%.*s: status=delayed warning=%.*s", QUEUE_ID_LEN, name, QUEUE_ID_LEN,
+		log_info("%.*s: status=delayed warning=%.*s", QUEUE_ID_LEN, name.text, QUEUE_ID_LEN,
 		    warning.text);
 	}
 	return true;
@@ -128,12 +127,12 @@ notice_relayed(struct relayd *r, const struct index_entry *e, const struct messa
     const struct results *results, const struct outcome_source *source)
 {
 	struct bounce_recipient *list;
-	struct queue_name name;
+	struct queue_name id = index_name(e), name;
 	struct bounce b = { .spool = &r->spool,
 		.hostname = r->hostname,
 		.domain = r->domain,
 		.message = m,
-		.queue_id = e->name,
+		.queue_id = id.text,
 		.smarthost = source->smarthost,
 		.action = BOUNCE_RELAYED,
 		.last_attempt = clock_real() };
@@ -151,11 +150,12 @@ notice_relayed(struct relayd *r, const struct index_entry *e, const struct messa
 			};
 	}
 	if (list == NULL)
-		log_error_errno("%.*s: cannot confirm it", QUEUE_ID_LEN, e->name);
+		log_error_errno("%.*s: cannot confirm it", QUEUE_ID_LEN, index_name(e).text);
 	else if (b.count > 0 && bounce_send(&b, &name) < 0)
-		log_error("%.*s: cannot confirm it: %s", QUEUE_ID_LEN, e->name, r->spool.problem);
+		log_error("%.*s: cannot confirm it: %s", QUEUE_ID_LEN, index_name(e).text,
+		    r->spool.problem);
 	else if (b.count > 0)
-		log_info("%.*s: status=relayed confirmation=%.*s", QUEUE_ID_LEN, e->name,
+		log_info("%.*s: status=relayed confirmation=%.*s", QUEUE_ID_LEN, index_name(e).text,
 		    QUEUE_ID_LEN, name.text);
 	free(list);
 }

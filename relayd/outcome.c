@@ -82,9 +82,9 @@ recipient_log(
 {
 	char quoted[LOG_VALUE_SIZE];
 
-	log_info("%.*s: to=<%s> status=%s reason=%s", QUEUE_ID_LEN, a->e->name, to->address, what,
-	    log_quote(reason, quoted));
-	watchers_tell(a->r, a->e->name, "<%s>: %s: %s", to->address, what, reason);
+	log_info("%.*s: to=<%s> status=%s reason=%s", QUEUE_ID_LEN, index_name(a->e).text,
+	    to->address, what, log_quote(reason, quoted));
+	watchers_tell(a->r, index_name(a->e).text, "<%s>: %s: %s", to->address, what, reason);
 }
 
 static void
@@ -94,9 +94,9 @@ recipient_done(
 	/* a line about the only recipient is one about the message */
 	queue_record(a->r, a->e, event, a->m->envelope.recipient_count == 1 ? JOURNAL_ALL : (long)i,
 	    code, text);
-	if (index_set_finished(a->e, i) < 0)
+	if (index_set_finished(&a->r->index, a->e, i) < 0)
 		log_error_errno("%.*s: cannot remember a recipient; it may get the message twice",
-		    QUEUE_ID_LEN, a->e->name);
+		    QUEUE_ID_LEN, index_name(a->e).text);
 }
 
 static void
@@ -126,11 +126,12 @@ static int
 bounce_write(const struct attempt *a, struct queue_name *name)
 {
 	struct relayd *r = a->r;
+	struct queue_name id = index_name(a->e);
 	struct bounce b = { .spool = &r->spool,
 		.hostname = r->hostname,
 		.domain = r->domain,
 		.message = a->m,
-		.queue_id = a->e->name,
+		.queue_id = id.text,
 		.smarthost = a->source->smarthost,
 		.last_attempt = a->time,
 		.recipients = a->bounced,
@@ -156,7 +157,7 @@ bounce(struct attempt *a)
 		return;
 	}
 	if (written < 0) {
-		log_error("%.*s: cannot write its bounce: %s", QUEUE_ID_LEN, a->e->name,
+		log_error("%.*s: cannot write its bounce: %s", QUEUE_ID_LEN, index_name(a->e).text,
 		    r->spool.problem);
 		a->deferred = true;
 		a->reason = a->bounced[0].text;
@@ -166,10 +167,10 @@ bounce(struct attempt *a)
 		char quoted[LOG_VALUE_SIZE];
 
 		log_info("%.*s: to=<%s> status=bounced bounce=%.*s reason=%s", QUEUE_ID_LEN,
-		    a->e->name, a->bounced[i].recipient->address, QUEUE_ID_LEN, name.text,
-		    log_quote(a->bounced[i].text, quoted));
-		watchers_tell(r, a->e->name, "<%s>: bounced: %s", a->bounced[i].recipient->address,
-		    a->bounced[i].text);
+		    index_name(a->e).text, a->bounced[i].recipient->address, QUEUE_ID_LEN,
+		    name.text, log_quote(a->bounced[i].text, quoted));
+		watchers_tell(r, index_name(a->e).text, "<%s>: bounced: %s",
+		    a->bounced[i].recipient->address, a->bounced[i].text);
 		recipient_done(
 		    a, a->indices[i], EVENT_BOUNCED, a->bounced[i].code, a->bounced[i].text);
 	}
@@ -179,7 +180,7 @@ static bool
 is_finished(const struct attempt *a)
 {
 	for (size_t i = 0; i < a->m->envelope.recipient_count; i++)
-		if (!index_is_finished(a->e, i))
+		if (!index_is_finished(&a->r->index, a->e, i))
 			return false;
 	return true;
 }
@@ -202,9 +203,10 @@ conclude(struct attempt *a)
 		return;
 	}
 	if (a->deferred) {
-		if (e->first == 0)
-			e->first = now;
-		e->attempts += !a->source->counted;
+		if (index_first(e) == 0)
+			index_set_first(e, now);
+		if (e->attempts < UINT16_MAX)
+			e->attempts = (uint16_t)(e->attempts + !a->source->counted);
 		pause = backoff_pause(r->settings.retry_first, r->settings.retry_max, e->attempts);
 		queue_wait(
 		    r, e, STATE_DEFERRED, now + (int64_t)backoff_jitter(pause, backoff_random()));
@@ -299,7 +301,8 @@ result_apply(struct attempt *a, const struct result *s)
 static bool
 is_deferred(const struct attempt *a, const struct result *s)
 {
-	return s->outcome != OUTCOME_DELIVERED && !index_is_finished(a->e, s->recipient);
+	return s->outcome != OUTCOME_DELIVERED &&
+	       !index_is_finished(&a->r->index, a->e, s->recipient);
 }
 
 /* The journal's words for the deferred, when the time of the next attempt is
@@ -359,7 +362,7 @@ outcome_apply(struct relayd *r, struct index_entry *e, const struct message *m,
 		    r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
 	attempt_fini(&a);
 	if (!source->rest)
-		watchers_end(r, e->name);
+		watchers_end(r, index_name(e).text);
 }
 
 void
@@ -390,7 +393,7 @@ outcome_expire(struct relayd *r, struct index_entry *e)
 		bool known = notice_last(r, e, &last, &text);
 
 		for (size_t i = 0; i < m.envelope.recipient_count; i++)
-			if (!index_is_finished(e, i))
+			if (!index_is_finished(&r->index, e, i))
 				result |= results_add(&results, (uint32_t)i, OUTCOME_DEFERRED, 0,
 				    known && notice_is_about(&last, i) ? last.text : "");
 		result |= attempt_init(&a, r, e, &m, &nobody, known ? last.time : 0);

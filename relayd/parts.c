@@ -104,7 +104,7 @@ hold(struct relayd *r, struct index_entry *e, const char *sender, const char *re
 	char reason[sizeof(NOBODY_TEXT) + 2 * ENVELOPE_ADDRESS_MAX + 20];
 
 	snprintf(reason, sizeof(reason), NOBODY_TEXT "<%s> to <%s>", sender, recipient);
-	round_remove(&r->rounds, e->name);
+	round_remove(&r->rounds, index_name(e).text);
 	queue_set_aside(r, e, STATE_HELD, 0, reason);
 }
 
@@ -112,7 +112,7 @@ uint64_t
 parts_route(struct relayd *r, struct index_entry *e, const struct message *m, int64_t now)
 {
 	const struct envelope *v = &m->envelope;
-	const struct round *round = round_find(&r->rounds, e->name);
+	const struct round *round = round_find(&r->rounds, index_name(e).text);
 	uint64_t all = 0, fresh = 0;
 	const char *stranded = "";
 	int64_t until;
@@ -120,7 +120,7 @@ parts_route(struct relayd *r, struct index_entry *e, const struct message *m, in
 	for (size_t i = 0; i < v->recipient_count; i++) {
 		uint64_t carriers;
 
-		if (index_is_finished(e, i))
+		if (index_is_finished(&r->index, e, i))
 			continue;
 		carriers = route_carriers(&r->settings, v->sender, v->recipients[i].address);
 		if (carriers == 0 && *stranded == '\0')
@@ -136,11 +136,11 @@ parts_route(struct relayd *r, struct index_entry *e, const struct message *m, in
 	if (smarthost_choose(r, fresh, now, &until) != NULL)
 		return fresh;
 	if (round->retry_at <= now) {
-		round_remove(&r->rounds, e->name);
+		round_remove(&r->rounds, index_name(e).text);
 		return all;
 	}
 	queue_wait(r, e, e->state, until < round->retry_at ? until : round->retry_at);
-	watchers_end(r, e->name);
+	watchers_end(r, index_name(e).text);
 	return 0;
 }
 
@@ -149,7 +149,7 @@ parts_has(const struct relayd *r, const struct index_entry *e, const struct mess
     size_t i)
 {
 	const struct envelope *v = &m->envelope;
-	const struct round *round = round_find(&r->rounds, e->name);
+	const struct round *round = round_find(&r->rounds, index_name(e).text);
 	uint64_t carriers = route_carriers(&r->settings, v->sender, v->recipients[i].address);
 
 	return (carriers >> host & 1) != 0 && (round == NULL || (carriers & round->tried) == 0);
@@ -158,16 +158,16 @@ parts_has(const struct relayd *r, const struct index_entry *e, const struct mess
 void
 parts_note(struct relayd *r, struct index_entry *e, size_t host, bool rest)
 {
-	struct round *round = round_find(&r->rounds, e->name);
+	struct round *round = round_find(&r->rounds, index_name(e).text);
 
 	if (round == NULL && !rest)
 		return;
 	if (e->state > STATE_DOUBT) {
-		round_remove(&r->rounds, e->name);
+		round_remove(&r->rounds, index_name(e).text);
 		return;
 	}
 	/* without memory the parts wait for each other */
-	if (round == NULL && (round = round_add(r, e->name)) == NULL)
+	if (round == NULL && (round = round_add(r, index_name(e).text)) == NULL)
 		return;
 	round->tried |= UINT64_C(1) << host;
 	if (e->due > round->retry_at && e->due > clock_boot())
@@ -179,7 +179,7 @@ parts_note(struct relayd *r, struct index_entry *e, size_t host, bool rest)
 bool
 parts_are_deferred(const struct relayd *r, const struct index_entry *e)
 {
-	const struct round *round = round_find(&r->rounds, e->name);
+	const struct round *round = round_find(&r->rounds, index_name(e).text);
 
 	return round != NULL && round->retry_at != 0;
 }
@@ -190,7 +190,7 @@ parts_reconsider(struct relayd *r)
 	for (size_t i = 0; i < r->rounds.count; i++) {
 		struct index_entry *e = index_find(&r->index, r->rounds.list[i].name);
 
-		if (e != NULL && e->heap != 0 && e->state != STATE_DOUBT)
+		if (e != NULL && e->heap != 0 && e->state < STATE_DOUBT)
 			queue_wait(r, e, e->state, clock_boot());
 	}
 }
@@ -198,19 +198,19 @@ parts_reconsider(struct relayd *r)
 void
 parts_release(struct relayd *r)
 {
-	for (size_t i = 0; i < r->index.bucket_count; i++) {
-		for (struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next) {
-			struct journal_record last;
-			struct buf text;
+	struct index_entry *e;
 
-			if (e->state != STATE_HELD)
-				continue;
-			if (notice_last(r, e, &last, &text) && last.code == 0 &&
-			    strncmp(last.text, NOBODY_TEXT, strlen(NOBODY_TEXT)) == 0) {
-				queue_record(r, e, EVENT_RETRY, JOURNAL_ALL, 0, "");
-				queue_wait(r, e, STATE_DUE, clock_boot());
-			}
-			buf_free(&text);
+	for (uint32_t at = 0; (e = index_next(&r->index, &at)) != NULL;) {
+		struct journal_record last;
+		struct buf text;
+
+		if (e->state != STATE_HELD)
+			continue;
+		if (notice_last(r, e, &last, &text) && last.code == 0 &&
+		    strncmp(last.text, NOBODY_TEXT, strlen(NOBODY_TEXT)) == 0) {
+			queue_record(r, e, EVENT_RETRY, JOURNAL_ALL, 0, "");
+			queue_wait(r, e, STATE_DUE, clock_boot());
 		}
+		buf_free(&text);
 	}
 }

@@ -2,8 +2,10 @@
  * The queue in memory and on disk: entries come from inotify and the directory,
  * go through the journal, and end with an unlink.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +16,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/number.h"
-#include "relayd/relayd.h"
+#include "relayd/rewrite.h"
 
-#define REWRITE_SLICE (1 << 20) /* octets of a new journal that are held in memory */
 #define MEND_INTERVAL ((int64_t)(10 * USEC_PER_SEC))
-#define JOURNAL_EMPTY_AT (1 << 20) /* a journal without live entries is begun anew */
+#define RESCAN_A_TURN 1000 /* names */
 
 void
 queue_unschedule(struct relayd *r, struct index_entry *e)
@@ -37,8 +38,8 @@ queue_wait(struct relayd *r, struct index_entry *e, enum index_state state, int6
 	e->state = (uint8_t)state;
 	e->due = due;
 	if (heap_put(&r->heap, e) < 0)
-		log_error_errno(
-		    "%.*s: cannot schedule; relayd must be restarted", QUEUE_ID_LEN, e->name);
+		log_error_errno("%.*s: cannot schedule; relayd must be restarted", QUEUE_ID_LEN,
+		    index_name(e).text);
 	if (r->next_expiry == INT64_MAX)
 		r->next_expiry = 0;
 }
@@ -47,14 +48,17 @@ void
 queue_record(struct relayd *r, struct index_entry *e, enum journal_event event, long recipient,
     unsigned code, const char *text)
 {
+	struct queue_name name = index_name(e);
 	int64_t now = clock_boot();
+	bool explains = event == EVENT_DEFERRED || event == EVENT_HELD || event == EVENT_FAILED ||
+			event == EVENT_CORRUPT || event == EVENT_DOUBT;
 	struct journal_record record = {
 		.time = clock_real(),
-		.name = e->name,
+		.name = name.text,
 		.recipient = recipient,
 		.event = event,
 		.attempts = e->attempts,
-		.elapsed = e->first != 0 && now > e->first ? (uint64_t)(now - e->first) / 1000 : 0,
+		.elapsed = index_elapsed(e),
 		.pause =
 		    event == EVENT_DEFERRED && e->due > now ? (uint64_t)(e->due - now) / 1000 : 0,
 		.code = code,
@@ -62,9 +66,9 @@ queue_record(struct relayd *r, struct index_entry *e, enum journal_event event, 
 	};
 	off_t at = journal_append(&r->journal, &record);
 
-	if (event == EVENT_DEFERRED || event == EVENT_HELD || event == EVENT_FAILED ||
-	    event == EVENT_CORRUPT || event == EVENT_DOUBT)
-		e->reason = at;
+	if (explains)
+		index_set_reason(e, at);
+	rewrite_note(r, e, &record, explains);
 }
 
 void
@@ -80,10 +84,18 @@ queue_set_aside(struct relayd *r, struct index_entry *e, enum index_state state,
 	e->state = (uint8_t)state;
 	e->due = clock_boot();
 	queue_record(r, e, event, JOURNAL_ALL, code, reason);
-	log_error("%.*s: status=%s reason=%s", QUEUE_ID_LEN, e->name, index_state_name(state),
-	    log_quote(reason, quoted));
-	watchers_tell(r, e->name, "%s: %s", index_state_name(state), reason);
-	watchers_end(r, e->name);
+	log_error("%.*s: status=%s reason=%s", QUEUE_ID_LEN, index_name(e).text,
+	    index_state_name(state), log_quote(reason, quoted));
+	watchers_tell(r, index_name(e).text, "%s: %s", index_state_name(state), reason);
+	watchers_end(r, index_name(e).text);
+}
+
+/* Only waiting entries are in the heap, so its place in an entry is free. */
+static void
+finished_push(struct relayd *r, struct index_entry *e)
+{
+	e->heap = r->finished;
+	r->finished = index_number(e) + 1;
 }
 
 void
@@ -94,99 +106,9 @@ queue_finish(struct relayd *r, struct index_entry *e, ino_t inode)
 	e->trouble = 0;
 	e->inode = inode;
 	/* it stays in the index, so that nobody takes the file for a new one */
-	e->next_finished = r->finished;
-	r->finished = e;
+	finished_push(r, e);
 	r->finished_new = true;
-	watchers_end(r, e->name);
-}
-
-/* The lines that say of e what the old journal says.  Returns the offset of the one
- * that explains its state, or -1. */
-static off_t
-entry_rewrite(struct journal *from, struct journal *to, const struct index_entry *e)
-{
-	static const enum journal_event events[] = {
-		[STATE_DUE] = EVENT_CLEAR,
-		[STATE_DEFERRED] = EVENT_DEFERRED,
-		[STATE_DOUBT] = EVENT_DOUBT,
-		[STATE_ACTIVE] = EVENT_DOUBT,
-		[STATE_HELD] = EVENT_HELD,
-		[STATE_FAILED] = EVENT_FAILED,
-		[STATE_CORRUPT] = EVENT_CORRUPT,
-		[STATE_FINISHED] = EVENT_DONE,
-	};
-	int64_t now = clock_boot();
-	struct buf text = BUF_INIT(0);
-	off_t at;
-	struct journal_record old, record = {
-		.time = clock_real(),
-		.name = e->name,
-		.recipient = JOURNAL_ALL,
-		.attempts = e->attempts,
-		.elapsed = e->first != 0 && now > e->first ? (uint64_t)(now - e->first) / 1000 : 0,
-		.text = "",
-	};
-
-	for (long i = 0; i < (e->more == NULL ? 64 : ENVELOPE_RECIPIENTS_MAX); i++) {
-		record.event = EVENT_DONE;
-		record.recipient = i;
-		if (index_is_finished(e, (size_t)i))
-			journal_append(to, &record);
-	}
-	record.recipient = JOURNAL_ALL;
-	record.event = EVENT_WARNED;
-	if (e->warned)
-		journal_append(to, &record);
-	if (e->state == STATE_DUE && e->attempts == 0)
-		return -1;
-	record.event = events[e->state];
-	if (e->state == STATE_DEFERRED && e->due > now)
-		record.pause = (uint64_t)(e->due - now) / 1000;
-	/* of a finished message all is said */
-	if (e->state != STATE_FINISHED && e->reason >= 0 && e->reason < from->size &&
-	    journal_read_at(from->fd, e->reason, &old, &text) == 0 &&
-	    memcmp(old.name, e->name, NAME_LEN) == 0) {
-		/* keep_failed counts from there */
-		if (e->state == STATE_FAILED)
-			record.time = old.time;
-		record.recipient = old.recipient;
-		record.code = old.code;
-		record.text = old.text;
-	}
-	at = journal_append(to, &record);
-	buf_free(&text);
-	return e->state == STATE_DUE || e->state == STATE_FINISHED ? -1 : at;
-}
-
-/* A journal that says no more than what is of use.  Until it is in place, the
- * entries keep their offsets into the old one. */
-static int
-journal_rewrite(struct relayd *r)
-{
-	struct journal next;
-	off_t *reasons = calloc(r->index.count + 1, sizeof(*reasons));
-	size_t n = 0;
-	int result = -1;
-
-	if (reasons == NULL || journal_replace_begin(&r->journal, &next) < 0) {
-		free(reasons);
-		return -1;
-	}
-	for (size_t i = 0; i < r->index.bucket_count; i++) {
-		for (struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next) {
-			reasons[n++] = entry_rewrite(&r->journal, &next, e);
-			if (next.pending.len > REWRITE_SLICE)
-				journal_commit(&next, false);
-		}
-	}
-	if (journal_replace_end(&r->journal, &next, r->queue) == 0)
-		result = 0;
-	n = 0;
-	for (size_t i = 0; result == 0 && i < r->index.bucket_count; i++)
-		for (struct index_entry *e = r->index.buckets[i]; e != NULL; e = e->next)
-			e->reason = reasons[n++];
-	free(reasons);
-	return result;
+	watchers_end(r, index_name(e).text);
 }
 
 /* The journal cannot be written: one new one is tried now, then every ten
@@ -199,7 +121,7 @@ journal_mend(struct relayd *r, int64_t now)
 	if (r->next_mend == 0)
 		log_error("journal: cannot be written: %s; writing a new one",
 		    strerror(r->journal.error));
-	if (journal_rewrite(r) < 0) {
+	if (rewrite_all(r) < 0) {
 		if (r->next_mend == 0)
 			log_error_errno("journal: %s/state/journal cannot be replaced either; "
 					"nothing is sent until it can",
@@ -224,23 +146,21 @@ journal_write(struct relayd *r, bool sync)
 static bool
 finished_remove(struct relayd *r, struct index_entry *e)
 {
-	char name[NAME_LEN + 1];
+	struct queue_name name = index_name(e);
 	struct stat st;
 
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
-	if (fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (fstatat(r->queue, name.text, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno == ENOENT)
 			return true;
 	} else if (st.st_ino != e->inode) {
 		/* its name leads to another file than the one that was sent */
 		errno = ESTALE;
-	} else if (unlinkat(r->queue, name, 0) == 0) {
+	} else if (unlinkat(r->queue, name.text, 0) == 0) {
 		return true;
 	}
 	if (e->trouble == 0)
-		log_warn_errno("%.*s: finished, but cannot remove %s/queue/%s", QUEUE_ID_LEN, name,
-		    r->spool.directory, name);
+		log_warn_errno("%.*s: finished, but cannot remove %s/queue/%s", QUEUE_ID_LEN,
+		    name.text, r->spool.directory, name.text);
 	e->trouble = 1;
 	return false;
 }
@@ -250,19 +170,20 @@ finished_remove(struct relayd *r, struct index_entry *e)
 static void
 finished_unlink(struct relayd *r)
 {
-	struct index_entry *e = r->finished, *next;
+	uint32_t next = r->finished;
 
-	r->finished = NULL;
+	r->finished = 0;
 	r->finished_new = false;
 	r->next_unlink = INT64_MAX;
-	for (; e != NULL; e = next) {
-		next = e->next_finished;
+	while (next != 0) {
+		struct index_entry *e = index_at(&r->index, next - 1);
+
+		next = e->heap;
 		if (finished_remove(r, e)) {
 			index_remove(&r->index, e);
 			continue;
 		}
-		e->next_finished = r->finished;
-		r->finished = e;
+		finished_push(r, e);
 		r->next_unlink = clock_boot() + MEND_INTERVAL;
 	}
 }
@@ -276,14 +197,13 @@ queue_commit(struct relayd *r)
 		return;
 	/* also writes what has come together so far */
 	sessions_dispatch(r);
-	finished = r->finished != NULL && (r->finished_new || clock_boot() >= r->next_unlink);
-	if (!finished && !r->journal.unsynced && r->journal.pending.len == 0)
-		return;
-	if (!journal_write(r, true))
-		return;
-	finished_unlink(r);
-	if (r->index.count == 0 && r->journal.size > JOURNAL_EMPTY_AT && journal_rewrite(r) < 0)
-		log_warn_errno("journal: cannot be begun anew");
+	finished = r->finished != 0 && (r->finished_new || clock_boot() >= r->next_unlink);
+	if (finished || r->journal.unsynced || r->journal.pending.len > 0) {
+		if (!journal_write(r, true))
+			return;
+		finished_unlink(r);
+	}
+	rewrite_turn(r);
 }
 
 /* A name has appeared in queue/. */
@@ -302,29 +222,70 @@ name_seen(struct relayd *r, const char *name)
 		queue_wait(r, e, STATE_DUE, clock_boot());
 }
 
-/* Whoever is not waiting yet begins to; what was finished before the last end of
- * relayd goes now. */
+/* At the start: who waits, waits in the heap, and what was due already is due at the same
+ * time, so that the oldest goes first; what was finished before the last end of relayd
+ * goes now. */
 static void
 entries_schedule(struct relayd *r)
 {
-	for (size_t i = 0; i < r->index.bucket_count; i++) {
-		struct index_entry *e, *next;
+	int64_t now = clock_boot();
+	struct index_entry *e;
 
-		for (e = r->index.buckets[i]; e != NULL; e = next) {
-			char name[NAME_LEN + 1];
-			struct stat st;
+	for (uint32_t at = 0; (e = index_next(&r->index, &at)) != NULL;) {
+		struct stat st;
 
-			next = e->next;
-			if (e->heap == 0 && e->state <= STATE_DOUBT)
-				queue_wait(r, e, e->state, e->due);
-			if (e->state != STATE_FINISHED || e->inode != 0)
-				continue;
-			memcpy(name, e->name, NAME_LEN);
-			name[NAME_LEN] = '\0';
-			queue_finish(r, e,
-			    fstatat(r->queue, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0);
-		}
+		if (e->state <= STATE_DOUBT)
+			queue_wait(r, e, e->state, e->due > now ? e->due : now);
+		if (e->state != STATE_FINISHED)
+			continue;
+		queue_finish(r, e,
+		    fstatat(r->queue, index_name(e).text, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino
+											 : 0);
 	}
+}
+
+/* What is submitted after this has an event of its own. */
+void
+queue_rescan(struct relayd *r)
+{
+	int fd;
+
+	if (r->rescan != NULL) {
+		r->rescan_again = true;
+		return;
+	}
+	r->rescan_again = false;
+	fd = openat(r->queue, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r->rescan = fd < 0 ? NULL : fdopendir(fd);
+	if (r->rescan != NULL)
+		return;
+	log_error_errno("cannot read %s/queue; relayd must be restarted", r->spool.directory);
+	if (fd >= 0)
+		close(fd);
+}
+
+void
+queue_rescan_turn(struct relayd *r)
+{
+	const struct dirent *d = NULL;
+
+	if (r->rescan == NULL)
+		return;
+	errno = 0;
+	for (int i = 0; i < RESCAN_A_TURN && (d = readdir(r->rescan)) != NULL; i++) {
+		spool_sweep(r->queue, d->d_name);
+		name_seen(r, d->d_name);
+		errno = 0;
+	}
+	if (d != NULL)
+		return;
+	if (errno != 0)
+		log_error_errno(
+		    "cannot read %s/queue; relayd must be restarted", r->spool.directory);
+	closedir(r->rescan);
+	r->rescan = NULL;
+	if (r->rescan_again)
+		queue_rescan(r);
 }
 
 static void
@@ -341,9 +302,7 @@ inotify_ready(struct relayd *r, struct watch *w)
 			const struct inotify_event *event = (const void *)p;
 
 			if (event->mask & IN_Q_OVERFLOW) {
-				if (index_scan(&r->index, r->queue, clock_boot()) < 0)
-					log_error_errno("cannot read %s/queue", r->spool.directory);
-				entries_schedule(r);
+				queue_rescan(r);
 			} else if (event->len > 0 && (event->mask & IN_ISDIR) == 0) {
 				name_seen(r, event->name);
 			}
@@ -390,7 +349,7 @@ queue_open(struct relayd *r)
 			log_error_errno("cannot lock %s/state/lock", r->spool.directory);
 		return -1;
 	}
-	spool_sweep(r->queue);
+	r->heap.index = r->lanes.index = &r->index;
 	if (index_init(&r->index, r->settings.in_doubt_interval) < 0 || inotify_open(r) < 0)
 		return -1;
 	if (index_scan(&r->index, r->queue, clock_boot()) < 0) {
@@ -406,12 +365,15 @@ queue_open(struct relayd *r)
 		    damaged);
 	entries_schedule(r);
 	parts_release(r);
+	rewrite_estimate(r);
+	malloc_trim(0); /* what was only needed to read goes back */
 	return 0;
 }
 
 void
 queue_close(struct relayd *r)
 {
+	rewrite_cancel(r);
 	journal_close(&r->journal);
 	heap_free(&r->heap);
 	lanes_free(&r->lanes);
@@ -423,6 +385,8 @@ queue_close(struct relayd *r)
 		if (fd >= 0)
 			close(fd);
 	}
+	if (r->rescan != NULL)
+		closedir(r->rescan);
 	if (r->inotify.fd >= 0)
 		close(r->inotify.fd);
 	spool_close(&r->spool);

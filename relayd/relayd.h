@@ -10,6 +10,7 @@
 #ifndef RELAYD_RELAYD_H
 #define RELAYD_RELAYD_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -93,6 +94,26 @@ struct smarthost {
 	int64_t hastened_at;  /* the last of them; CLOCK_BOOTTIME */
 };
 
+/* A new journal that is being written: rewrite.c. */
+struct rewrite {
+	bool active;
+	struct journal next;
+	uint32_t at;       /* number of the entry that comes next */
+	uint32_t *reasons; /* by number: 1 + the offset of the line that explains, 0: none */
+	uint32_t reason_count;
+	off_t synced;
+	off_t live;       /* octets that are of use in the journal, roughly */
+	int64_t next_try; /* CLOCK_BOOTTIME */
+};
+
+/* Messages that are looked at in slices, by number. */
+struct pass {
+	bool active;
+	bool administrator; /* who wants it */
+	uint32_t at;        /* the next one */
+	int64_t next;       /* of the next pass: how far away it is at most */
+};
+
 struct relayd {
 	struct settings settings;
 	char hostname[256], domain[256];
@@ -105,15 +126,19 @@ struct relayd {
 	struct heap heap;   /* what waits … */
 	struct lanes lanes; /* … and, of what is due, whatever waits for certain smarthosts */
 	struct rounds rounds;
+	struct rewrite rewrite;
+	struct pass expiry, flush;
+	DIR *rescan;       /* queue/, while it is read once more */
+	bool rescan_again; /* events were lost meanwhile */
 
 	struct smarthost *smarthosts;
 	size_t smarthost_count;
 	struct session *sessions;
 	uint32_t last_job;
 
-	struct index_entry *finished; /* their files go when the journal is on disk */
-	bool finished_new;            /* some of them since the last commit */
-	int64_t next_unlink;          /* when to try those again that could not be removed */
+	uint32_t finished;   /* 1 + a number: their files go when the journal is on disk */
+	bool finished_new;   /* some of them since the last commit */
+	int64_t next_unlink; /* when to try those again that could not be removed */
 
 	int epoll;
 	struct watch *dead;
@@ -130,6 +155,7 @@ struct relayd {
 	int64_t dispatched;  /* when it was last looked for messages that are due */
 	int64_t next_expiry; /* when to look for messages that are too old */
 	int64_t next_mend;   /* when to try a broken journal again */
+	int64_t next_sweep;  /* when a long queue is to be read again */
 	int64_t last_flush;  /* by an ordinary user */
 	int64_t stop_at;     /* CLOCK_BOOTTIME when patience ends; 0: running */
 	bool reload;         /* SIGHUP came */
@@ -169,6 +195,11 @@ void queue_record(struct relayd *r, struct index_entry *e, enum journal_event ev
 
 /* e is finished: when its file is gone, at the end of the turn or later, so is e. */
 void queue_finish(struct relayd *r, struct index_entry *e, ino_t inode);
+
+/* Begins to read queue/ once more: for files that the events did not name, and for those
+ * that nobody writes any more.  queue_rescan_turn() does it, in slices. */
+void queue_rescan(struct relayd *r);
+void queue_rescan_turn(struct relayd *r);
 
 /* Writes the journal, hands out jobs, syncs, unlinks: the end of a turn. */
 void queue_commit(struct relayd *r);
@@ -299,6 +330,8 @@ void control_close(struct relayd *r);
  * the reason. */
 struct listing_pause control_pause(struct relayd *r, uint64_t carriers, char *text, size_t size);
 
+/* The next slice of what waits becomes due, if somebody wants it. */
+void control_flush_turn(struct relayd *r);
 /* Makes e due now, if it waits. */
 void control_flush(struct relayd *r, struct index_entry *e, bool administrator);
 

@@ -59,7 +59,7 @@ job_unsent(struct relayd *r, struct session *s, struct job *j, bool blamed)
 		due += (int64_t)backoff_pause(
 		    r->settings.retry_first, r->settings.retry_max, e->trouble - 1U);
 	queue_record(r, e, EVENT_CLEAR, JOURNAL_ALL, 0, "");
-	e->reason = j->reason;
+	index_set_reason(e, j->reason);
 	queue_wait(r, e, STATE_DUE, due);
 	if (blamed)
 		part_note(r, s, j);
@@ -81,12 +81,12 @@ job_doubt(struct relayd *r, struct session *s, struct job *j, const char *why)
 	char length[DURATION_SIZE], quoted[LOG_VALUE_SIZE];
 	struct outcome_source source = outcome_source(s);
 
-	log_warn("%.*s: status=in-doubt retry=%s reason=%s", QUEUE_ID_LEN, e->name,
+	log_warn("%.*s: status=in-doubt retry=%s reason=%s", QUEUE_ID_LEN, index_name(e).text,
 	    duration_format(r->settings.in_doubt_interval, length), log_quote(why, quoted));
 	/* in this order: the line of a recipient that is done would end the doubt */
 	outcome_apply_delivered(r, e, &j->message, &j->results, &source);
-	watchers_tell(r, e->name, "in doubt: %s", why);
-	watchers_end(r, e->name);
+	watchers_tell(r, index_name(e).text, "in doubt: %s", why);
+	watchers_end(r, index_name(e).text);
 	queue_record(r, e, EVENT_DOUBT, JOURNAL_ALL, 0, why);
 	queue_wait(r, e, STATE_DOUBT, clock_boot() + (int64_t)r->settings.in_doubt_interval);
 	part_note(r, s, j);
@@ -113,7 +113,8 @@ recipient_reported(struct relayd *r, struct session *s, const struct ipc_report 
 	}
 	j->reported[i] = true;
 	if (results_add(&j->results, i, (enum ipc_outcome)p->value, p->code, p->text) < 0)
-		log_error_errno("%.*s: cannot keep an outcome", QUEUE_ID_LEN, j->entry->name);
+		log_error_errno(
+		    "%.*s: cannot keep an outcome", QUEUE_ID_LEN, index_name(j->entry).text);
 }
 
 /* The window was too much for the smarthost, or the network failed. */
@@ -151,7 +152,7 @@ end_reported(struct relayd *r, struct session *s, const struct ipc_report *p)
 		delivered = results_delivered(&j->results);
 		source.rest = j->rest;
 		source.counted = parts_are_deferred(r, j->entry);
-		j->entry->reason = j->reason;
+		index_set_reason(j->entry, j->reason);
 		outcome_apply(r, j->entry, &j->message, &j->results, &source);
 		part_note(r, s, j);
 		job_end(s, j);

@@ -1,21 +1,21 @@
 /*
- * A hash table with chains; the names' random part serves as the hash.
+ * What the directory and the journal say of the entries; where those lie is the
+ * business of entries.c.
  */
 #include "spool/index.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "spool/envelope.h"
+#include "base/number.h"
 
-#define BUCKETS_FIRST 64
-#define ELAPSED_MAX (UINT64_C(100) * 365 * 86400 * 1000) /* ms */
-#define MORE_WORDS (ENVELOPE_RECIPIENTS_MAX / 64)
+#define SECOND ((int64_t)USEC_PER_SEC)
+#define STARTED_ZERO (INT64_C(1) << 31)                 /* index_entry.started at boot */
+#define ELAPSED_MAX (UINT64_C(60) * 365 * 86400 * 1000) /* ms; so that it fits there */
+#define REASON_MAX ((INT64_C(1) << 48) - 1)
 
 static const char *const state_names[] = {
 	[STATE_DUE] = "due",
@@ -34,104 +34,56 @@ index_state_name(enum index_state state)
 	return state_names[state];
 }
 
-int
-index_init(struct index *x, uint64_t in_doubt_interval)
+struct queue_name
+index_name(const struct index_entry *e)
 {
-	*x =
-	    (struct index){ .bucket_count = BUCKETS_FIRST, .in_doubt_interval = in_doubt_interval };
-	x->buckets = calloc(BUCKETS_FIRST, sizeof(struct index_entry *));
-	return x->buckets == NULL ? -1 : 0;
+	return name_unpack(e->packed);
 }
 
+int64_t
+index_time(const struct index_entry *e)
+{
+	return name_packed_time(e->packed);
+}
+
+/* A journal of another day can name a time before this start of the host. */
+int64_t
+index_first(const struct index_entry *e)
+{
+	return e->started == 0 ? 0 : ((int64_t)e->started - STARTED_ZERO) * SECOND;
+}
+
+/* Rather later than earlier, so that no lifetime is over too soon. */
 void
-index_free(struct index *x)
+index_set_first(struct index_entry *e, int64_t boot)
 {
-	for (size_t i = 0; x->buckets != NULL && i < x->bucket_count; i++)
-		while (x->buckets[i] != NULL)
-			index_remove(x, x->buckets[i]);
-	free(x->buckets);
-	*x = (struct index){ .count = 0 };
+	int64_t seconds = boot / SECOND + (boot % SECOND > 0) + STARTED_ZERO;
+
+	e->started = seconds < 1 ? 1 : seconds > UINT32_MAX ? UINT32_MAX : (uint32_t)seconds;
 }
 
-/* 12 characters of 5 random bits each. */
-static struct index_entry **
-bucket(const struct index *x, const char *name)
+uint64_t
+index_elapsed(const struct index_entry *e)
 {
-	uint64_t hash = 0;
+	int64_t now = clock_boot(), first = index_first(e);
 
-	for (int i = NAME_LEN - 12; i < NAME_LEN; i++)
-		hash = hash << 5 ^ (uint64_t)(unsigned char)name[i] * 31;
-	return &x->buckets[hash & (x->bucket_count - 1)];
+	return first != 0 && now > first ? (uint64_t)(now - first) / 1000 : 0;
 }
 
-struct index_entry *
-index_find(const struct index *x, const char *name)
+off_t
+index_reason(const struct index_entry *e)
 {
-	struct index_entry *e = *bucket(x, name);
-
-	while (e != NULL && memcmp(e->name, name, NAME_LEN) != 0)
-		e = e->next;
-	return e;
+	return (off_t)((uint64_t)e->reason_high << 32 | e->reason_low) - 1;
 }
 
-/* Without memory for more buckets the chains just get longer. */
-static void
-grow(struct index *x)
-{
-	struct index bigger = { .bucket_count = x->bucket_count * 2 };
-
-	bigger.buckets = calloc(bigger.bucket_count, sizeof(struct index_entry *));
-	if (bigger.buckets == NULL)
-		return;
-	for (size_t i = 0; i < x->bucket_count; i++) {
-		struct index_entry *e, *next;
-
-		for (e = x->buckets[i]; e != NULL; e = next) {
-			struct index_entry **to = bucket(&bigger, e->name);
-
-			next = e->next;
-			e->next = *to;
-			*to = e;
-		}
-	}
-	free(x->buckets);
-	x->buckets = bigger.buckets;
-	x->bucket_count = bigger.bucket_count;
-}
-
-struct index_entry *
-index_add(struct index *x, const char *name, int64_t due)
-{
-	struct index_entry *e = index_find(x, name), **to;
-
-	if (e != NULL)
-		return e;
-	e = calloc(1, sizeof(*e));
-	if (e == NULL)
-		return NULL;
-	if (x->count >= x->bucket_count)
-		grow(x);
-	memcpy(e->name, name, NAME_LEN);
-	e->due = due;
-	e->reason = -1;
-	to = bucket(x, name);
-	e->next = *to;
-	*to = e;
-	x->count++;
-	return e;
-}
-
+/* What is beyond 256 TB cannot be said. */
 void
-index_remove(struct index *x, struct index_entry *e)
+index_set_reason(struct index_entry *e, off_t reason)
 {
-	struct index_entry **p = bucket(x, e->name);
+	uint64_t n = reason < REASON_MAX ? (uint64_t)(reason + 1) : 0;
 
-	while (*p != e)
-		p = &(*p)->next;
-	*p = e->next;
-	x->count--;
-	free(e->more);
-	free(e);
+	e->reason_low = (uint32_t)n;
+	e->reason_high = (uint16_t)(n >> 32);
 }
 
 int
@@ -161,30 +113,6 @@ index_scan(struct index *x, int queue_fd, int64_t due)
 	return saved == 0 ? 0 : -1;
 }
 
-bool
-index_is_finished(const struct index_entry *e, size_t recipient)
-{
-	if (recipient < 64)
-		return e->finished >> recipient & 1;
-	return recipient < ENVELOPE_RECIPIENTS_MAX && e->more != NULL &&
-	       (e->more[recipient / 64] >> (recipient % 64) & 1);
-}
-
-int
-index_set_finished(struct index_entry *e, size_t recipient)
-{
-	if (recipient < 64) {
-		e->finished |= UINT64_C(1) << recipient;
-		return 0;
-	}
-	if (recipient >= ENVELOPE_RECIPIENTS_MAX)
-		return 0;
-	if (e->more == NULL && (e->more = calloc(MORE_WORDS, sizeof(uint64_t))) == NULL)
-		return -1;
-	e->more[recipient / 64] |= UINT64_C(1) << (recipient % 64);
-	return 0;
-}
-
 /* What is left of a pause (microseconds) that began at the calendar time
  * `start`, as a time on CLOCK_BOOTTIME. */
 static int64_t
@@ -198,21 +126,29 @@ due_after(int64_t start, uint64_t pause)
 	return clock_boot() + length;
 }
 
+/* The file is still to be looked at: no inode yet. */
+static void
+finish(struct index_entry *e)
+{
+	e->state = STATE_FINISHED;
+	e->inode = 0;
+}
+
 /* One recipient is done with, or the whole message. */
 static void
-finished_apply(struct index_entry *e, const struct journal_record *r)
+finished_apply(struct index *x, struct index_entry *e, const struct journal_record *r)
 {
 	if (r->recipient == JOURNAL_ALL) {
-		e->state = STATE_FINISHED;
+		finish(e);
 		return;
 	}
 	if (e->state == STATE_DOUBT) {
 		e->state = STATE_DUE;
 		e->due = 0;
-		e->reason = -1;
+		index_set_reason(e, -1);
 	}
 	/* without memory the recipient is tried again: a duplicate, not a loss */
-	index_set_finished(e, (size_t)r->recipient);
+	index_set_finished(x, e, (size_t)r->recipient);
 }
 
 void
@@ -226,15 +162,16 @@ index_apply(void *context, const struct journal_record *r, off_t at)
 		return;
 	/* every line carries what the attempts so far came to */
 	if (r->attempts >= e->attempts && r->attempts > 0) {
-		e->attempts = r->attempts;
-		e->first = clock_boot() -
-			   (int64_t)(r->elapsed > ELAPSED_MAX ? ELAPSED_MAX : r->elapsed) * 1000;
+		e->attempts = r->attempts > UINT16_MAX ? UINT16_MAX : (uint16_t)r->attempts;
+		index_set_first(
+		    e, clock_boot() -
+			   (int64_t)(r->elapsed > ELAPSED_MAX ? ELAPSED_MAX : r->elapsed) * 1000);
 	}
 	switch (r->event) {
 	case EVENT_DOUBT:
 		e->state = STATE_DOUBT;
 		e->due = due_after(r->time, x->in_doubt_interval);
-		e->reason = at;
+		index_set_reason(e, at);
 		return;
 	case EVENT_CLEAR:
 	case EVENT_RETRY:
@@ -244,7 +181,7 @@ index_apply(void *context, const struct journal_record *r, off_t at)
 	case EVENT_DONE:
 	case EVENT_BOUNCED:
 	case EVENT_DROPPED:
-		finished_apply(e, r);
+		finished_apply(x, e, r);
 		return;
 	case EVENT_DEFERRED:
 		e->state = STATE_DEFERRED;
@@ -264,31 +201,8 @@ index_apply(void *context, const struct journal_record *r, off_t at)
 		e->state = STATE_CORRUPT;
 		break;
 	case EVENT_REMOVED:
-		e->state = STATE_FINISHED;
+		finish(e);
 		return;
 	}
-	e->reason = at;
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	const struct index_entry *const *x = a, *const *y = b;
-
-	return memcmp((*x)->name, (*y)->name, NAME_LEN);
-}
-
-struct index_entry **
-index_sorted(const struct index *x)
-{
-	struct index_entry **all = calloc(x->count + 1, sizeof(struct index_entry *));
-	size_t n = 0;
-
-	if (all == NULL)
-		return NULL;
-	for (size_t i = 0; i < x->bucket_count; i++)
-		for (struct index_entry *e = x->buckets[i]; e != NULL; e = e->next)
-			all[n++] = e;
-	qsort(all, n, sizeof(struct index_entry *), compare);
-	return all;
+	index_set_reason(e, at);
 }

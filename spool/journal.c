@@ -26,11 +26,13 @@
 #include "base/number.h"
 #include "base/text.h"
 #include "spool/name.h"
+#include "spool/reserve.h"
 
 #define LINE_MAX_OCTETS 1024
 #define PENDING_MAX (64 << 20)
 #define CHECK_LEN 9 /* with its blank */
 #define READ_CHUNK (256 << 10)
+#define RESERVE (1 << 20)
 
 static const char *const event_names[] = {
 	[EVENT_DOUBT] = "doubt",
@@ -55,6 +57,13 @@ journal_event_name(enum journal_event event)
 }
 
 static void
+check_format(uint32_t check, char *to)
+{
+	for (int i = 0; i < 8; i++)
+		to[i] = "0123456789abcdef"[check >> (28 - 4 * i) & 15];
+}
+
+static void
 record_format(const struct journal_record *r, struct buf *b)
 {
 	char text[JOURNAL_TEXT_MAX + 1], recipient[16] = "*";
@@ -70,8 +79,7 @@ record_format(const struct journal_record *r, struct buf *b)
 	if (b->failed)
 		return;
 	check = crc32c(0, b->data + start + CHECK_LEN, b->len - start - CHECK_LEN - 1);
-	for (int i = 0; i < 8; i++)
-		b->data[start + (size_t)i] = "0123456789abcdef"[check >> (28 - 4 * i) & 15];
+	check_format(check, b->data + start);
 }
 
 /* Cuts the next field off *s; NULL if there is none. */
@@ -112,13 +120,13 @@ event_field(char **s, enum journal_event *event)
 static bool
 record_parse(char *line, size_t len, struct journal_record *r)
 {
-	char check[CHECK_LEN + 1], *s = line + CHECK_LEN;
+	char check[CHECK_LEN] = "........ ", *s = line + CHECK_LEN;
 	const char *recipient;
 	uint64_t time, number = 0, attempts, code;
 
 	if (len < CHECK_LEN || strlen(line) != len)
 		return false;
-	snprintf(check, sizeof(check), "%08x ", crc32c(0, s, len - CHECK_LEN));
+	check_format(crc32c(0, s, len - CHECK_LEN), check);
 	if (memcmp(line, check, CHECK_LEN) != 0)
 		return false;
 	if (!number_field(&s, INT64_MAX, &time) || (r->name = field(&s)) == NULL ||
@@ -203,6 +211,7 @@ journal_open(struct journal *j, int state, journal_reader *reader, void *context
 	j->fd = openat(state, "journal", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (j->fd < 0)
 		return -1;
+	unlinkat(state, "journal.new", 0);
 	if (lines_read(j->fd, reader, context, &end, damaged) < 0 || fstat(j->fd, &st) < 0 ||
 	    (end < st.st_size && ftruncate(j->fd, end) < 0) || fsync(j->fd) < 0 ||
 	    fsync(state) < 0) {
@@ -212,8 +221,24 @@ journal_open(struct journal *j, int state, journal_reader *reader, void *context
 		errno = saved;
 		return -1;
 	}
+	if (end == 0)
+		reserve_prepare(j->fd);
 	j->size = end;
+	journal_reserve(j);
 	return 0;
+}
+
+/* Half of it is left when it is made anew. */
+bool
+journal_reserve(struct journal *j)
+{
+	if (j->no_reserve || j->reserved - j->size >= RESERVE / 2)
+		return true;
+	if (reserve_make(j->fd, j->size, RESERVE) == 0)
+		j->reserved = j->size + RESERVE;
+	else
+		j->no_reserve = errno == EOPNOTSUPP || errno == ENOSYS;
+	return j->no_reserve || j->reserved - j->size >= RESERVE / 2;
 }
 
 void
@@ -276,6 +301,8 @@ pending_write(struct journal *j)
 			/* a tail that stays is cut off at the next start */
 			if (done > 0 && ftruncate(j->fd, j->size) < 0)
 				saved = errno;
+			/* with the tail goes what was reserved behind it */
+			j->reserved = done > 0 ? j->size : j->reserved;
 			errno = saved;
 			return -1;
 		}
@@ -299,6 +326,7 @@ journal_commit(struct journal *j, bool sync)
 		j->size += (off_t)j->pending.len;
 		j->unsynced = true;
 		buf_reset(&j->pending);
+		journal_reserve(j);
 	}
 	if (sync && fdatasync(j->fd) < 0)
 		return journal_break(j, errno);
@@ -313,7 +341,18 @@ journal_replace_begin(const struct journal *j, struct journal *next)
 	*next = (struct journal){ .state = j->state, .fd = -1, .pending = BUF_INIT(PENDING_MAX) };
 	next->fd = openat(
 	    j->state, "journal.new", O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return next->fd < 0 ? -1 : 0;
+	if (next->fd < 0)
+		return -1;
+	reserve_prepare(next->fd);
+	journal_reserve(next);
+	return 0;
+}
+
+void
+journal_replace_cancel(struct journal *next)
+{
+	unlinkat(next->state, "journal.new", 0);
+	journal_close(next);
 }
 
 int
@@ -323,8 +362,7 @@ journal_replace_end(struct journal *j, struct journal *next, int queue)
 	    renameat(j->state, "journal.new", j->state, "journal") < 0) {
 		int saved = errno;
 
-		unlinkat(j->state, "journal.new", 0);
-		journal_close(next);
+		journal_replace_cancel(next);
 		errno = saved;
 		return -1;
 	}

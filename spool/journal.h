@@ -50,6 +50,8 @@ struct journal {
 	int state; /* descriptor of state/, borrowed */
 	int fd;
 	off_t size;         /* what has been written */
+	off_t reserved;     /* up to where the file has its space */
+	bool no_reserve;    /* the file system has no such thing */
 	struct buf pending; /* lines that have not */
 	bool unsynced;      /* lines were written since the last sync */
 	bool broken;        /* cannot be written or synced: see journal_commit() */
@@ -61,8 +63,8 @@ typedef void journal_reader(void *context, const struct journal_record *r, off_t
 
 /*
  * Opens (creating it) state/journal for writing and reads it.  A torn tail is
- * cut off; *damaged counts the lines that were skipped because their check value
- * or syntax is wrong.  0 or -1 with errno.
+ * cut off, a new journal that never came into place is removed; *damaged counts the lines that were
+ * skipped because their check value or syntax is wrong.  0 or -1 with errno.
  */
 int journal_open(
     struct journal *j, int state, journal_reader *reader, void *context, size_t *damaged);
@@ -97,6 +99,13 @@ int journal_replace_end(struct journal *j, struct journal *next, int queue);
 
 /* Reads the record at an offset; text owns what r points to.  0 or -1. */
 int journal_read_at(int fd, off_t at, struct journal_record *r, struct buf *text);
+
+/* Drops the new journal; the old one is as it was. */
+void journal_replace_cancel(struct journal *next);
+
+/* Makes sure of space for what is appended next, whatever fills the disk; false if there
+ * is none, though the file system could reserve it. */
+bool journal_reserve(struct journal *j);
 
 const char *journal_event_name(enum journal_event event);
 

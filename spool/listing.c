@@ -25,6 +25,7 @@
 #define LABEL "%16s  "
 
 struct listing {
+	const struct index *index;
 	int fd;
 	int queue;
 	int journal;
@@ -56,7 +57,7 @@ static int
 recipients_add(struct listing *l, const struct index_entry *e, const struct envelope *env)
 {
 	for (size_t i = 0; i < env->recipient_count; i++) {
-		if (!index_is_finished(e, i))
+		if (!index_is_finished(l->index, e, i))
 			line_add(l, "to", "<", env->recipients[i].address, ">");
 		if (l->out.len > OUT_FLUSH_AT && flush(l) < 0)
 			return -1;
@@ -70,9 +71,9 @@ reason_add(struct listing *l, const struct index_entry *e, const struct envelope
 {
 	struct journal_record r;
 	struct buf text = BUF_INIT(0);
-	bool known = e->reason >= 0 && l->journal >= 0 &&
-		     journal_read_at(l->journal, e->reason, &r, &text) == 0 &&
-		     memcmp(r.name, e->name, NAME_LEN) == 0;
+	bool known = index_reason(e) >= 0 && l->journal >= 0 &&
+		     journal_read_at(l->journal, index_reason(e), &r, &text) == 0 &&
+		     memcmp(r.name, index_name(e).text, NAME_LEN) == 0;
 
 	if (known && *r.text != '\0') {
 		buf_addf(&l->out, LABEL, "reason");
@@ -144,19 +145,17 @@ is_shown(const struct listing *l, const struct message *m, enum message_status s
 static int
 entry_add(struct listing *l, const struct index_entry *e)
 {
-	char name[NAME_LEN + 1], arrived[CLOCK_LOCAL_SIZE];
+	struct queue_name name = index_name(e);
+	char arrived[CLOCK_LOCAL_SIZE];
 	struct message m;
-	enum message_status status;
+	enum message_status status = message_open(&m, l->queue, name.text);
 	int r = 0;
 
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
-	status = message_open(&m, l->queue, name);
 	/* finished is shown only if its file cannot be removed */
 	if (status != MESSAGE_GONE && is_shown(l, &m, status) &&
 	    (e->state != STATE_FINISHED || e->trouble > 0)) {
-		buf_addf(&l->out, "%.*s  %10llu  %s  %-8s  ", QUEUE_ID_LEN, name,
-		    (unsigned long long)m.length, clock_format_local(name_time(name), arrived),
+		buf_addf(&l->out, "%.*s  %10llu  %s  %-8s  ", QUEUE_ID_LEN, name.text,
+		    (unsigned long long)m.length, clock_format_local(index_time(e), arrived),
 		    index_state_name(e->state));
 		if (status == MESSAGE_OK) {
 			buf_add_char(&l->out, '<');
@@ -176,9 +175,11 @@ entry_add(struct listing *l, const struct index_entry *e)
 }
 
 static struct listing
-listing_begin(int fd, int queue_fd, int journal, const struct listing_pause *pause)
+listing_begin(
+    int fd, const struct index *x, int queue_fd, int journal, const struct listing_pause *pause)
 {
-	return (struct listing){ .fd = fd,
+	return (struct listing){ .index = x,
+		.fd = fd,
 		.queue = queue_fd,
 		.journal = journal,
 		.pause = pause,
@@ -190,7 +191,7 @@ int
 listing_queue(int fd, const struct index *x, int queue_fd, int journal,
     const struct listing_pause *pause, int64_t uid)
 {
-	struct listing l = listing_begin(fd, queue_fd, journal, pause);
+	struct listing l = listing_begin(fd, x, queue_fd, journal, pause);
 	struct index_entry **all = index_sorted(x);
 	int r = all == NULL ? -1 : 0;
 
@@ -246,18 +247,16 @@ content_add(struct listing *l, const struct message *m)
 }
 
 int
-listing_message(int fd, const struct index_entry *e, int queue_fd, int journal,
-    const struct listing_pause *pause)
+listing_message(int fd, const struct index *x, const struct index_entry *e, int queue_fd,
+    int journal, const struct listing_pause *pause)
 {
-	struct listing l = listing_begin(fd, queue_fd, journal, pause);
-	char name[NAME_LEN + 1];
+	struct listing l = listing_begin(fd, x, queue_fd, journal, pause);
+	struct queue_name name = index_name(e);
 	struct message m = { .fd = -1 };
 	int r = entry_add(&l, e);
 
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
-	if (r == 0 && message_open(&m, queue_fd, name) == MESSAGE_OK) {
-		buf_addf(&l.out, LABEL "%s\n\n", "file", name);
+	if (r == 0 && message_open(&m, queue_fd, name.text) == MESSAGE_OK) {
+		buf_addf(&l.out, LABEL "%s\n\n", "file", name.text);
 		r = content_add(&l, &m);
 	}
 	message_close(&m);
@@ -267,21 +266,27 @@ listing_message(int fd, const struct index_entry *e, int queue_fd, int journal,
 	return r;
 }
 
+/* id is a queue ID or more of a name: its time is whole. */
+static bool
+is_named(const struct index_entry *e, const char *id, int64_t time)
+{
+	return index_time(e) == time && memcmp(index_name(e).text, id, strlen(id)) == 0;
+}
+
 struct index_entry *
 listing_find(const struct index *x, const char *id, size_t *matches)
 {
-	size_t len = strlen(id);
-	struct index_entry *found = NULL;
+	struct index_entry *found = NULL, *e;
+	int64_t time;
 
 	*matches = 0;
-	if (!name_is_prefix(id) || len < QUEUE_ID_LEN)
+	if (!name_is_prefix(id) || strlen(id) < QUEUE_ID_LEN)
 		return NULL;
-	for (size_t i = 0; i < x->bucket_count; i++) {
-		for (struct index_entry *e = x->buckets[i]; e != NULL; e = e->next) {
-			if (memcmp(e->name, id, len) == 0) {
-				found = e;
-				++*matches;
-			}
+	time = name_time(id);
+	for (uint32_t at = 0; (e = index_next(x, &at)) != NULL;) {
+		if (is_named(e, id, time)) {
+			found = e;
+			++*matches;
 		}
 	}
 	return *matches == 1 ? found : NULL;
@@ -290,10 +295,10 @@ listing_find(const struct index *x, const char *id, size_t *matches)
 void
 listing_matches(const struct index *x, const char *id, struct buf *b)
 {
-	struct index_entry **all = index_sorted(x);
+	const struct index_entry *e;
+	int64_t time = name_time(id);
 
-	for (size_t i = 0; all != NULL && i < x->count; i++)
-		if (memcmp(all[i]->name, id, strlen(id)) == 0)
-			buf_addf(b, "%.*s\n", NAME_LEN, all[i]->name);
-	free(all);
+	for (uint32_t at = 0; (e = index_next(x, &at)) != NULL;)
+		if (is_named(e, id, time))
+			buf_addf(b, "%s\n", index_name(e).text);
 }

@@ -28,8 +28,8 @@ int listing_queue(int fd, const struct index *x, int queue_fd, int journal,
     const struct listing_pause *pause, int64_t uid);
 
 /* Writes one message: its paragraph, then its content. */
-int listing_message(int fd, const struct index_entry *e, int queue_fd, int journal,
-    const struct listing_pause *pause);
+int listing_message(int fd, const struct index *x, const struct index_entry *e, int queue_fd,
+    int journal, const struct listing_pause *pause);
 
 /* Finds the entry whose name begins with the queue ID (or whole name) id: NULL,
  * and *matches says whether none has, or several have. */

@@ -13,6 +13,7 @@
 #define NAME_LEN 26
 #define NAME_TIME_LEN 10
 #define QUEUE_ID_LEN 12
+#define NAME_PACKED_LEN 17 /* octets that hold a name: 52 bits of time, 84 of the rest */
 
 struct queue_name {
 	char text[NAME_LEN + 1]; /* NUL-terminated */
@@ -28,5 +29,11 @@ int64_t name_time(const char *s);
 
 /* True if s can begin a name: 1 to NAME_LEN characters of its alphabet. */
 bool name_is_prefix(const char *s);
+
+/* A valid name in fewer octets, which memcmp(3) sorts as it sorts names. */
+void name_pack(const char *s, unsigned char packed[static NAME_PACKED_LEN]);
+struct queue_name name_unpack(const unsigned char packed[static NAME_PACKED_LEN]);
+/* name_time() of a packed name. */
+int64_t name_packed_time(const unsigned char packed[static NAME_PACKED_LEN]);
 
 #endif

@@ -21,6 +21,8 @@
 #include "spool/selection.h"
 #include "spool/spool.h"
 
+#define WRITE_AT (1 << 20) /* octets of journal lines */
+
 struct offline {
 	struct spool spool;
 	int queue, state, lock;
@@ -108,13 +110,11 @@ static void
 record(struct offline *f, const struct index_entry *e, enum journal_event event)
 {
 	journal_append(&f->journal, &(struct journal_record){ .time = clock_real(),
-					.name = e->name,
+					.name = index_name(e).text,
 					.recipient = JOURNAL_ALL,
 					.event = event,
 					.attempts = e->attempts,
-					.elapsed = e->first != 0 && clock_boot() > e->first
-						       ? (uint64_t)(clock_boot() - e->first) / 1000
-						       : 0,
+					.elapsed = index_elapsed(e),
 					.text = "" });
 }
 
@@ -130,11 +130,15 @@ commit(struct offline *f)
 static int
 retry_all(struct offline *f, const struct selection *chosen)
 {
-	for (size_t i = 0; i < f->index.bucket_count; i++)
-		for (struct index_entry *e = f->index.buckets[i]; e != NULL; e = e->next)
-			if ((e->state == STATE_DEFERRED || e->state == STATE_DOUBT) &&
-			    (chosen == NULL || selection_matches(chosen, e, f->queue)))
-				record(f, e, EVENT_RETRY);
+	const struct index_entry *e;
+
+	for (uint32_t at = 0; (e = index_next(&f->index, &at)) != NULL;) {
+		if ((e->state == STATE_DEFERRED || e->state == STATE_DOUBT) &&
+		    (chosen == NULL || selection_matches(chosen, &f->index, e, f->queue)))
+			record(f, e, EVENT_RETRY);
+		if (f->journal.pending.len > WRITE_AT)
+			journal_commit(&f->journal, false);
+	}
 	return commit(f);
 }
 
@@ -165,16 +169,13 @@ static int
 removal(struct offline *f, const char *id)
 {
 	struct index_entry *e = find(f, id);
-	char name[NAME_LEN + 1];
 	int code;
 
 	if (e == NULL)
 		return EX_DATAERR;
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
 	record(f, e, EVENT_REMOVED);
 	code = commit(f);
-	if (code == 0 && unlinkat(f->queue, name, 0) < 0) {
+	if (code == 0 && unlinkat(f->queue, index_name(e).text, 0) < 0) {
 		spool_fail(&f->spool, "remove a file in", "queue");
 		code = fail(f->error, EX_TEMPFAIL, f->spool.problem);
 	}
@@ -199,7 +200,7 @@ request_apply(struct offline *f, const char *verb, const char *argument, int out
 	} else {
 		if ((e = find(f, argument)) == NULL)
 			return EX_DATAERR;
-		r = listing_message(out_fd, e, f->queue, f->reasons, &pause);
+		r = listing_message(out_fd, &f->index, e, f->queue, f->reasons, &pause);
 	}
 	return r == 0 ? 0 : fail(f->error, EX_TEMPFAIL, strerror(errno));
 }

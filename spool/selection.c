@@ -29,32 +29,32 @@ contains(const char *address, const char *text)
 }
 
 static bool
-envelope_matches(
-    const struct selection *s, const struct index_entry *e, const struct envelope *envelope)
+envelope_matches(const struct selection *s, const struct index *x, const struct index_entry *e,
+    const struct envelope *envelope)
 {
 	if (s->kind == 'S')
 		return contains(envelope->sender, s->text);
 	for (size_t i = 0; i < envelope->recipient_count; i++)
-		if (!index_is_finished(e, i) && contains(envelope->recipients[i].address, s->text))
+		if (!index_is_finished(x, e, i) &&
+		    contains(envelope->recipients[i].address, s->text))
 			return true;
 	return false;
 }
 
 bool
-selection_matches(const struct selection *s, const struct index_entry *e, int queue_fd)
+selection_matches(
+    const struct selection *s, const struct index *x, const struct index_entry *e, int queue_fd)
 {
-	char name[NAME_LEN + 1];
+	struct queue_name name = index_name(e);
 	struct message m;
 	bool found;
 
 	if (s->kind == 'I') {
-		found = memmem(e->name, QUEUE_ID_LEN, s->text, strlen(s->text)) != NULL;
+		found = memmem(name.text, QUEUE_ID_LEN, s->text, strlen(s->text)) != NULL;
 		return found != s->negated;
 	}
-	memcpy(name, e->name, NAME_LEN);
-	name[NAME_LEN] = '\0';
-	found =
-	    message_open(&m, queue_fd, name) == MESSAGE_OK && envelope_matches(s, e, &m.envelope);
+	found = message_open(&m, queue_fd, name.text) == MESSAGE_OK &&
+		envelope_matches(s, x, e, &m.envelope);
 	message_close(&m);
 	return found != s->negated;
 }

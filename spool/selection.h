@@ -22,6 +22,7 @@ bool selection_parse(struct selection *s, const char *argument);
 
 /* Addresses are compared without regard to ASCII case.  A recipient that is finished does not
  * count, and a file that is no message has neither sender nor recipient. */
-bool selection_matches(const struct selection *s, const struct index_entry *e, int queue_fd);
+bool selection_matches(
+    const struct selection *s, const struct index *x, const struct index_entry *e, int queue_fd);
 
 #endif

@@ -194,13 +194,14 @@ spool_open_state(struct spool *s)
 	return subdirectory_open(s, "state");
 }
 
-static void
-sweep_file(int queue_fd, const char *name)
+void
+spool_sweep(int queue_fd, const char *name)
 {
 	struct stat st;
 	int fd;
 
-	if (fstatat(queue_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+	if (*name != '.' || !name_is_valid(name + 1) ||
+	    fstatat(queue_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
 	    clock_real() / 1000000 - st.st_mtime < SWEEP_AGE)
 		return;
 	fd = openat(queue_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -210,24 +211,4 @@ sweep_file(int queue_fd, const char *name)
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 		unlinkat(queue_fd, name, 0);
 	close(fd);
-}
-
-void
-spool_sweep(int queue_fd)
-{
-	DIR *dir;
-	struct dirent *d;
-	int fd = openat(queue_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	dir = fdopendir(fd);
-	if (dir == NULL) {
-		close(fd);
-		return;
-	}
-	while ((d = readdir(dir)) != NULL)
-		if (d->d_name[0] == '.' && name_is_valid(d->d_name + 1))
-			sweep_file(queue_fd, d->d_name);
-	closedir(dir);
 }

@@ -113,8 +113,9 @@ int message_commit(struct message_writer *w);
 /* Forgets the message.  Does nothing on a writer that is {.fd = -1}. */
 void message_abort(struct message_writer *w);
 
-/* Removes dot files that are older than 36 hours and not locked. */
-void spool_sweep(int queue_fd);
+/* Removes a file of queue/ if its name has a dot, and it is older than 36 hours and not
+ * locked. */
+void spool_sweep(int queue_fd, const char *name);
 
 /* ---- reading -------------------------------------------------------------- */
 

@@ -1,4 +1,5 @@
-"""make bench: what one submission costs beside a floor, how fast a queue drains, what an idle relayd needs.
+"""make bench: what one submission costs beside a floor, how fast a queue drains, what an idle relayd needs,
+and what a long queue costs.
 
 Each figure is a median with its quartiles over runs in one go on this machine; they are for reading, not for passing.
 """
@@ -15,6 +16,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests/e2e"))
+import backlog  # noqa: E402
 import harness  # noqa: E402
 
 MESSAGE = b"Subject: bench\r\nTo: a@example.test\r\n\r\n" + b"x" * 70 + b"\n" + (b"y" * 70 + b"\n") * 27
@@ -124,6 +126,7 @@ def main():
         drain(workplace, certs, count, runs)
         drain(workplace, certs, count, runs, connections=1)
         idle(workplace, certs, 2 if quick else 60)
+        backlog.run(workplace, certs, int(os.environ.get("BACKLOG", 20_000 if quick else 1_000_000)), 1 if quick else 5)
     finally:
         workplace.remove()
 

@@ -24,6 +24,7 @@ FILE_SYSTEMS = {
     "ext4": ["mkfs.ext4", "-q", "-F"],
     "ext4-nojournal": ["mkfs.ext4", "-q", "-F", "-O", "^has_journal"],
     "xfs": ["mkfs.xfs", "-q", "-f"],
+    "btrfs": ["mkfs.btrfs", "-q", "-f"],  # cannot be cut
 }
 
 
@@ -35,7 +36,7 @@ class Disk:
         directory = workplace.new_directory("disk")
         self.image, self.point = directory / "image", directory / "mounted"
         with open(self.image, "wb") as file:
-            file.truncate((320 if kind == "xfs" else 48) << 20)  # the least that xfs takes
+            file.truncate((48 if kind.startswith("ext4") else 320) << 20)  # the least that they take
         subprocess.run([*FILE_SYSTEMS[kind], self.image], check=True, capture_output=True)
         self.point.mkdir()
         self.mount()
@@ -86,7 +87,7 @@ def mounts_of_our_own():
 pytestmark = [no_sanitizer, pytest.mark.skipif(not can_mount(), reason="needs root and loop devices")]
 
 
-@pytest.fixture(params=FILE_SYSTEMS)
+@pytest.fixture(params=[kind for kind in FILE_SYSTEMS if kind != "btrfs"])
 def disk(request, workplace):
     if not shutil.which(FILE_SYSTEMS[request.param][0]):
         pytest.skip(f"{FILE_SYSTEMS[request.param][0]} is not installed")
@@ -147,7 +148,7 @@ def standing_still(pid):
         status = open(f"/proc/{children[0]}/status").read()
     except (IndexError, OSError):
         return None
-    return status if re.search(r"^Name:\s+sendmail\nUmask.*\nState:\s+[Tt]", status) else None
+    return status if re.search(r"^Name:\s+(?:sendmail|relayd)\nUmask.*\nState:\s+[Tt]", status) else None
 
 
 def stopped(pid):
@@ -173,7 +174,7 @@ def test_cut_during_delivery_loses_nothing(make_host, workplace, disk, make_smar
     for _ in range(3):
         already = len(smarthost.messages())
         host.start_relayd()
-        assert harness.poll(lambda: len(smarthost.messages()) > already + 5)
+        host.wait_for(lambda: len(smarthost.messages()) > already + 5, what="some messages are delivered")
         host.kill_relayd()
         copy = disk.cut()
         disk.come_back(copy)

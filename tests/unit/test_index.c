@@ -68,9 +68,129 @@ thousands_of_entries_stay_findable_and_sorted(void **state)
 		assert_int_equal(index_find(&x, names[i].text)->due, i);
 	all = index_sorted(&x);
 	for (int i = 1; i < N; i++)
-		assert_true(memcmp(all[i - 1]->name, all[i]->name, NAME_LEN) < 0);
+		assert_true(
+		    memcmp(index_name(all[i - 1]).text, index_name(all[i]).text, NAME_LEN) < 0);
 	free(all);
 	free(names);
+	index_free(&x);
+}
+
+/* Through several chunks and sizes of the table, down to nothing and up again. */
+static void
+entries_stay_where_they_are_while_others_come_and_go(void **state)
+{
+	enum { N = 30000 };
+	struct index x;
+	struct queue_name *names = calloc(N, sizeof(*names));
+	struct index_entry **entries = calloc(N, sizeof(*entries));
+
+	(void)state;
+	assert_int_equal(index_init(&x, IN_DOUBT), 0);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < N; i++) {
+			assert_int_equal(name_make(&names[i]), 0);
+			entries[i] = index_add(&x, names[i].text, i);
+			assert_non_null(entries[i]);
+		}
+		/* all but every 7th in the first round, all in the second */
+		for (int i = 0; i < N; i++)
+			if (round == 1 || i % 7 != 0)
+				index_remove(&x, entries[i]);
+		/* those of the first round that stay */
+		assert_int_equal(x.count, (N + 6) / 7);
+		for (int i = 0; i < N; i++) {
+			struct index_entry *e = index_find(&x, names[i].text);
+
+			assert_ptr_equal(e, round == 0 && i % 7 == 0 ? entries[i] : NULL);
+			if (e == NULL)
+				continue;
+			assert_int_equal(e->due, i);
+			assert_string_equal(index_name(e).text, names[i].text);
+			assert_ptr_equal(index_at(&x, index_number(e)), e);
+		}
+	}
+	free(names);
+	free(entries);
+	index_free(&x);
+}
+
+static void
+memory_goes_back_when_the_entries_go(void **state)
+{
+	struct index x;
+	struct queue_name name;
+	struct index_entry *e;
+
+	(void)state;
+	assert_int_equal(index_init(&x, IN_DOUBT), 0);
+	for (int i = 0; i < 100000; i++) {
+		assert_int_equal(name_make(&name), 0);
+		assert_non_null(e = index_add(&x, name.text, 0));
+		assert_int_equal(index_set_finished(&x, e, 1), 0);
+	}
+	/* of 48 octets each, and a table of four octets that is at most four fifths full */
+	assert_true(x.chunk_count <= 19);
+	assert_true(x.slot_count <= 262144);
+	for (uint32_t at = 0; (e = index_next(&x, &at)) != NULL;)
+		index_remove(&x, e);
+	assert_int_equal(x.count, 0);
+	assert_true(x.slot_count <= 64);
+	assert_null(x.partials);
+	for (uint32_t i = 0, left = 0; i < x.chunk_count; i++)
+		assert_true((left += x.chunks[i] != NULL) <= 1);
+	index_free(&x);
+}
+
+/* Names that differ in one character each, and end in the same slots now and then. */
+static void
+each_entry_is_seen_once_in_a_pass(void **state)
+{
+	static const char alphabet[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+	struct index x;
+	struct index_entry *e;
+	char name[NAME_LEN + 1] = NAME_A;
+	size_t seen = 0;
+
+	(void)state;
+	assert_int_equal(index_init(&x, IN_DOUBT), 0);
+	for (int i = 0; i < NAME_LEN; i++) {
+		for (const char *c = alphabet; *c != '\0'; c++) {
+			name[i] = *c;
+			assert_non_null(e = index_add(&x, name, 0));
+			assert_string_equal(index_name(e).text, name);
+			assert_int_equal(index_time(e), name_time(name));
+		}
+		name[i] = NAME_A[i];
+	}
+	assert_int_equal(x.count, 1 + 35 * NAME_LEN);
+	for (uint32_t at = 0; (e = index_next(&x, &at)) != NULL; seen++)
+		if (seen % 2 == 0)
+			index_remove(&x, e);
+	assert_int_equal(seen, 1 + 35 * NAME_LEN);
+	assert_int_equal(x.count, seen / 2);
+	index_free(&x);
+}
+
+static void
+reason_and_first_attempt_keep_their_values(void **state)
+{
+	static const off_t reasons[] = { -1, 0, 77, INT64_C(1) << 32, (INT64_C(1) << 48) - 2 };
+	struct index x = index_with(NAME_A);
+	struct index_entry *e = index_find(&x, NAME_A);
+
+	(void)state;
+	assert_int_equal(index_reason(e), -1);
+	for (size_t i = 0; i < COUNT(reasons); i++) {
+		index_set_reason(e, reasons[i]);
+		assert_int_equal(index_reason(e), reasons[i]);
+	}
+	index_set_reason(e, INT64_C(1) << 50);
+	assert_int_equal(index_reason(e), -1);
+	assert_int_equal(index_first(e), 0);
+	for (int64_t boot = -3 * SECOND; boot < 3 * SECOND; boot += SECOND / 4) {
+		index_set_first(e, boot);
+		assert_true(index_first(e) >= boot && index_first(e) < boot + SECOND);
+	}
 	index_free(&x);
 }
 
@@ -133,7 +253,7 @@ each_event_leads_to_its_state(void **state)
 				  .attempts = 3 });
 
 		assert_int_equal(e->state, rows[i].state);
-		assert_int_equal(e->reason, rows[i].reason);
+		assert_int_equal(index_reason(e), rows[i].reason);
 		index_free(&x);
 	}
 }
@@ -157,7 +277,7 @@ a_warning_changes_no_state(void **state)
 		assert_true(e->warned);
 		assert_int_equal(e->state, before.state);
 		assert_int_equal(e->due, before.due);
-		assert_int_equal(e->reason, before.reason);
+		assert_int_equal(index_reason(e), index_reason(&before));
 		index_free(&x);
 	}
 }
@@ -196,7 +316,7 @@ a_deferral_waits_for_what_is_left_of_its_pause(void **state)
 	(void)state;
 	assert_int_equal(e->attempts, 4);
 	assert_in_range(e->due - now, 39 * SECOND, 41 * SECOND);
-	assert_in_range(now - e->first + SECOND, 5 * SECOND, 7 * SECOND);
+	assert_in_range(now - index_first(e) + SECOND, 5 * SECOND, 7 * SECOND);
 	index_free(&x);
 }
 
@@ -240,7 +360,7 @@ extreme_times_do_not_overflow(void **state)
 		const struct index_entry *e = apply(&x, rows[i]);
 
 		assert_true(e->due >= now);
-		assert_true(e->first <= clock_boot());
+		assert_true(index_first(e) <= clock_boot() + SECOND);
 		index_free(&x);
 	}
 }
@@ -254,13 +374,13 @@ finished_recipients_are_remembered_each(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(some); i++) {
-		assert_false(index_is_finished(e, some[i]));
-		assert_int_equal(index_set_finished(e, some[i]), 0);
-		assert_true(index_is_finished(e, some[i]));
-		assert_false(index_is_finished(e, some[i] + 7));
+		assert_false(index_is_finished(&x, e, some[i]));
+		assert_int_equal(index_set_finished(&x, e, some[i]), 0);
+		assert_true(index_is_finished(&x, e, some[i]));
+		assert_false(index_is_finished(&x, e, some[i] + 7));
 	}
-	assert_int_equal(index_set_finished(e, ENVELOPE_RECIPIENTS_MAX), 0);
-	assert_false(index_is_finished(e, ENVELOPE_RECIPIENTS_MAX));
+	assert_int_equal(index_set_finished(&x, e, ENVELOPE_RECIPIENTS_MAX), 0);
+	assert_false(index_is_finished(&x, e, ENVELOPE_RECIPIENTS_MAX));
 	index_free(&x);
 }
 
@@ -275,8 +395,8 @@ done_bounced_and_dropped_finish_a_recipient(void **state)
 		const struct index_entry *e =
 		    apply(&x, (struct journal_record){ .event = events[i], .recipient = 70 });
 
-		assert_true(index_is_finished(e, 70));
-		assert_false(index_is_finished(e, 0));
+		assert_true(index_is_finished(&x, e, 70));
+		assert_false(index_is_finished(&x, e, 0));
 		assert_int_equal(e->state, STATE_DUE);
 		index_free(&x);
 	}
@@ -316,6 +436,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_entry_is_found_until_it_is_removed),
 		cmocka_unit_test(thousands_of_entries_stay_findable_and_sorted),
+		cmocka_unit_test(entries_stay_where_they_are_while_others_come_and_go),
+		cmocka_unit_test(memory_goes_back_when_the_entries_go),
+		cmocka_unit_test(each_entry_is_seen_once_in_a_pass),
+		cmocka_unit_test(reason_and_first_attempt_keep_their_values),
 		cmocka_unit_test_setup_teardown(
 		    scan_takes_messages_and_nothing_else, place_setup, place_teardown),
 		cmocka_unit_test(records_of_other_files_are_passed_over),

@@ -419,6 +419,72 @@ a_replacement_that_fails_leaves_the_old_journal(void **state)
 }
 
 static void
+a_replacement_that_is_dropped_leaves_the_old_journal(void **state)
+{
+	struct place *p = *state;
+	struct journal j, next;
+	struct journal_record r = record(NAME_A, EVENT_HELD, "other");
+	struct seen seen = { .count = 0 };
+	size_t damaged;
+
+	three_records(p);
+	assert_int_equal(journal_open(&j, p->state, note, &seen, &damaged), 0);
+	assert_int_equal(journal_replace_begin(&j, &next), 0);
+	journal_append(&next, &r);
+	assert_int_equal(journal_commit(&next, true), 0);
+	journal_replace_cancel(&next);
+	assert_int_equal(faccessat(p->state, "journal.new", F_OK, 0), -1);
+	add(&j, NAME_B, "four");
+	journal_close(&j);
+	assert_int_equal(reopen(p, &seen), 0);
+	assert_int_equal(seen.count, 4);
+	assert_string_equal(seen.rows[3].text, "four");
+}
+
+static void
+a_replacement_that_a_crash_left_is_removed(void **state)
+{
+	struct place *p = *state;
+	struct seen seen;
+
+	three_records(p);
+	file_put(p->state, "journal.new", "half a li", 9);
+	assert_int_equal(reopen(p, &seen), 0);
+	assert_int_equal(seen.count, 3);
+	assert_int_equal(faccessat(p->state, "journal.new", F_OK, 0), -1);
+}
+
+/* What is reserved is no part of the file's size, for whoever reads it. */
+static void
+space_is_reserved_ahead_of_the_end(void **state)
+{
+	enum { AHEAD = 512 << 10 };
+	struct place *p = *state;
+	struct journal j, next;
+	struct seen seen = { .count = 0 };
+	struct journal_record r = record(NAME_A, EVENT_DEFERRED, "451 4.7.1 try again later");
+	size_t damaged;
+	struct stat st;
+
+	assert_int_equal(journal_open(&j, p->state, note, &seen, &damaged), 0);
+	for (int i = 0; i < 20; i++) {
+		for (int k = 0; k < 1000; k++)
+			journal_append(&j, &r);
+		assert_int_equal(journal_commit(&j, true), 0);
+		assert_int_equal(fstat(j.fd, &st), 0);
+		assert_int_equal(st.st_size, j.size);
+		assert_true(j.no_reserve || st.st_blocks * 512 >= st.st_size + AHEAD);
+	}
+	assert_int_equal(journal_replace_begin(&j, &next), 0);
+	assert_true(journal_reserve(&next));
+	assert_int_equal(fstat(next.fd, &st), 0);
+	assert_int_equal(st.st_size, 0);
+	assert_true(next.no_reserve || st.st_blocks * 512 >= AHEAD);
+	journal_replace_cancel(&next);
+	journal_close(&j);
+}
+
+static void
 the_lock_has_one_owner(void **state)
 {
 	struct place *p = *state;
@@ -466,6 +532,9 @@ main(void)
 		TEST(a_full_disk_breaks_the_journal_and_loses_nothing),
 		TEST(replace_mends_a_broken_journal),
 		TEST(a_replacement_that_fails_leaves_the_old_journal),
+		TEST(a_replacement_that_is_dropped_leaves_the_old_journal),
+		TEST(a_replacement_that_a_crash_left_is_removed),
+		TEST(space_is_reserved_ahead_of_the_end),
 		TEST(the_lock_has_one_owner),
 		TEST(a_symbolic_link_is_no_journal),
 	};

@@ -85,37 +85,43 @@ each_smarthost_has_its_bit(void **state)
 static void
 the_lane_that_has_waited_longest_comes_first(void **state)
 {
-	struct index_entry e[] = { { .name = "0a", .due = 30 }, { .name = "0b", .due = 20 },
-		{ .name = "0c", .due = 10 } };
-	struct lanes l = { .count = 0 };
+	static const char *const names[] = { "h0000000aaaaaaaaaaaaaaaaaa",
+		"h0000000bbbbbbbbbbbbbbbbbb", "h0000000cccccccccccccccccc" };
+	struct index x;
+	struct lanes l = { .index = &x };
+	struct heap h = { .index = &x };
+	struct index_entry *e[COUNT(names)];
 	struct lane *one, *two;
-	struct heap h = { .count = 0 };
 
 	(void)state;
+	assert_int_equal(index_init(&x, 0), 0);
+	for (size_t i = 0; i < COUNT(names); i++)
+		e[i] = index_add(&x, names[i], 30 - 10 * (int64_t)i);
 	assert_null(lanes_first(&l));
-	one = lanes_put(&l, 1, &e[0]);
+	one = lanes_put(&l, 1, e[0]);
 	assert_ptr_equal(lanes_first(&l), one);
-	two = lanes_put(&l, 2, &e[1]);
+	two = lanes_put(&l, 2, e[1]);
 	assert_ptr_equal(lanes_first(&l), two);
-	assert_ptr_equal(lanes_put(&l, 1, &e[2]), one);
+	assert_ptr_equal(lanes_put(&l, 1, e[2]), one);
 	assert_ptr_equal(lanes_first(&l), one);
-	assert_true(lanes_carriers(&l, &e[1]) == 2);
+	assert_true(lanes_carriers(&l, e[1]) == 2);
 	one->blocked = true;
 	assert_ptr_equal(lanes_first(&l), two);
 	/* what is empty is used again */
-	lanes_remove(&l, &e[1]);
-	assert_int_equal(e[1].heap, 0);
-	assert_true(lanes_carriers(&l, &e[1]) == ROUTE_ALL);
+	lanes_remove(&l, e[1]);
+	assert_int_equal(e[1]->heap, 0);
+	assert_true(lanes_carriers(&l, e[1]) == ROUTE_ALL);
 	assert_null(lanes_first(&l));
-	assert_ptr_equal(lanes_put(&l, 3, &e[1]), two);
+	assert_ptr_equal(lanes_put(&l, 3, e[1]), two);
 	assert_int_equal(l.count, 2);
 	assert_int_equal(lanes_dissolve(&l, &h), 0);
 	assert_int_equal(h.count, 3);
-	assert_ptr_equal(heap_top(&h), &e[2]);
-	for (size_t i = 0; i < COUNT(e); i++)
-		assert_true(heap_has(&h, &e[i]));
+	assert_ptr_equal(heap_top(&h), e[2]);
+	for (size_t i = 0; i < COUNT(names); i++)
+		assert_true(heap_has(&h, e[i]));
 	heap_free(&h);
 	lanes_free(&l);
+	index_free(&x);
 }
 
 int

@@ -48,9 +48,9 @@ is_meant(struct place *p, const char *name, int finished, const char *argument)
 	assert_int_equal(index_init(&x, 1), 0);
 	assert_non_null(e = index_add(&x, name, 0));
 	if (finished >= 0)
-		assert_int_equal(index_set_finished(e, (size_t)finished), 0);
+		assert_int_equal(index_set_finished(&x, e, (size_t)finished), 0);
 	assert_true(selection_parse(&s, argument));
-	meant = selection_matches(&s, e, p->queue);
+	meant = selection_matches(&s, &x, e, p->queue);
 	index_free(&x);
 	return meant;
 }
