@@ -8,7 +8,7 @@ import harness
 from contenders import Unavailable
 from line import Line
 
-BACKLOGS = (20, 100, 1000)
+BACKLOGS = (20, 100, 300, 1000)
 QUICK = 3  # seconds below which a run is repeated more often
 
 

@@ -9,9 +9,9 @@ import statistics
 import subprocess
 
 METHOD = """\
-A backlog of messages of 2 KB lies in the queue of each client before anything may deliver it; 1,000, or 100
-or 20 where more would take longer than {longest} seconds. Time runs from the client's first connection to the last message that the
-smarthost accepts, by the smarthost's clock. The line delays both directions by half a round trip, without limit of
+A backlog of messages of 2 KB lies in the queue of each client before anything may deliver it; 1,000, or 300, 100
+or 20 where more would take longer than {longest} seconds. Time runs from the client's first connection to the last message that
+the smarthost accepts, by its clock. The line delays both directions by half a round trip, without limit of
 bandwidth and without slow start; the acknowledgements of TCP are those of the loopback, so waiting for one costs less
 than it would on a real line. Everybody sends to the same test smarthost, which only counts: STARTTLS, TLS 1.3, AUTH
 PLAIN or LOGIN, PIPELINING, CHUNKING. dma does not look at the certificate; the other mail programs verify it.
