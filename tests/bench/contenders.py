@@ -41,6 +41,8 @@ def files_below(directory, pattern):
 class Postbag:
     """From the build that is being measured, with these settings in the smarthost's block."""
 
+    host = None
+
     def __init__(self, title, **block):
         self.title, self.block = title, block
 
@@ -73,8 +75,13 @@ class Postbag:
 
     def stop(self):
         """Returns the processor time of all its processes since the start, seconds."""
-        self.host.close()
+        self.end()
         return microseconds(self.usage)
+
+    def end(self):
+        """Leaves nothing running, however far it came."""
+        if self.host:
+            self.host.close()
 
     def complaint(self):
         return self.host.log()[-500:]
@@ -85,6 +92,8 @@ class Peer:
 
     queue: where its queue lies below /var/spool, as a pattern; None if it has none. roots: further packages below it.
     """
+
+    process = None
 
     def __init__(self, title, script, *arguments, queue, roots=(), accounts=""):
         self.title, self.script, self.arguments, self.queue = title, script, arguments, queue
@@ -116,9 +125,7 @@ class Peer:
             raise self.failure(f"{self.waiting()} messages of {count} are in its queue")
 
     def failure(self, what):
-        complaint = self.complaint()
-        self.kill()
-        return Unavailable(f"{what}: {complaint}")
+        return Unavailable(f"{what}: {self.complaint()}")
 
     def start(self):
         (self.directory / "go").touch()
@@ -139,13 +146,14 @@ class Peer:
             self.process.wait(60)
         except subprocess.TimeoutExpired:
             pass
-        self.kill()
+        self.end()
         return microseconds(self.directory / "usage")
 
-    def kill(self):
-        if self.is_alive():
+    def end(self):
+        if self.process and self.is_alive():
             harness.stop_process(self.process)
-        shutil.rmtree(self.directory / "spool", ignore_errors=True)
+        if self.process:
+            shutil.rmtree(self.directory / "spool", ignore_errors=True)
 
     def complaint(self):
         return harness.text(self.directory / "log")[-500:].strip() or "it does not say why"
@@ -153,6 +161,8 @@ class Peer:
 
 class Flood:
     """The floor: one connection, no queue, nothing but sending."""
+
+    process = None
 
     def __init__(self, title, window):
         self.title, self.window = title, window
@@ -178,8 +188,12 @@ class Flood:
 
     def stop(self):
         time.sleep(0.2)  # it ends by itself, having said QUIT
-        harness.stop_process(self.process)
+        self.end()
         return microseconds(self.directory / "usage")
+
+    def end(self):
+        if self.process:
+            harness.stop_process(self.process)
 
     def complaint(self):
         return harness.text(self.directory / "log")

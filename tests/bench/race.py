@@ -1,5 +1,6 @@
 """Clients side by side: how fast a backlog goes out, what that takes, how often it waits for the line."""
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -31,36 +32,38 @@ def patience(count, milliseconds):
     return 60 + count * (0.2 + 0.03 * milliseconds)
 
 
-def run(client, workplace, certs, milliseconds, count):
-    """One backlog. Raises Unavailable when the client does not deliver it."""
-    line = Line(workplace, certs, milliseconds, count)
+@contextlib.contextmanager
+def filled(client, workplace, certs, milliseconds, count):
+    """The line on which the client, with its backlog, waits for its start. Raises Unavailable. Ends both."""
+    line = Line(workplace, certs, milliseconds, max(count, 1))
     try:
         client.fill(workplace, line, count)
         os.sync()
+        yield line
+    finally:
+        client.end()
+        line.close()
+
+
+def run(client, workplace, certs, milliseconds, count):
+    """One backlog. Raises Unavailable when the client does not deliver it."""
+    with filled(client, workplace, certs, milliseconds, count) as line:
         client.start()
         if not line.wait(patience(count, milliseconds), client.is_alive):
-            accepted, complaint = line.accepted(), client.complaint()
-            client.stop()
-            raise Unavailable(f"{accepted} of {count} messages arrived: {complaint}")
+            raise Unavailable(f"{line.accepted()} of {count} messages arrived: {client.complaint()}")
         harness.poll(lambda: client.waiting() == 0, 30)
         connections, trips, first = line.totals()
         cpu = client.stop()
         return Result(count, line.marked() - first, connections, trips / count,
                       None if cpu is None else cpu * 1000 / count, line.accepted())
-    finally:
-        line.close()
 
 
 def started(client, workplace, certs):
     """Seconds of processor time that the client takes with nothing to do."""
-    line = Line(workplace, certs, 0, 1)
-    try:
-        client.fill(workplace, line, 0)
+    with filled(client, workplace, certs, 0, 0):
         client.start()
         time.sleep(1)
         return client.stop()
-    finally:
-        line.close()
 
 
 def repeat(client, workplace, certs, milliseconds, longest):
