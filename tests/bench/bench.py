@@ -13,6 +13,7 @@ import argparse
 import pathlib
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -104,6 +105,7 @@ def main():
     parser.add_argument("--longest", type=int, default=30)
     parser.add_argument("--output", type=pathlib.Path)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and what was started ends with us
     output = options.output or (None if options.smoke or options.only else compare.HERE)
     workplace = harness.Workplace()
     certs = workplace.make_certs()
