@@ -14,7 +14,7 @@ or 20 where more would take longer than {longest} seconds. Time runs from the cl
 the smarthost accepts, by its clock. The line delays both directions by half a round trip, without limit of
 bandwidth and without slow start; the acknowledgements of TCP are those of the loopback, so waiting for one costs less
 than it would on a real line. Everybody sends to the same test smarthost, which only counts: STARTTLS, TLS 1.3, AUTH
-PLAIN or LOGIN, PIPELINING, CHUNKING. dma does not look at the certificate; the other mail programs verify it.
+PLAIN or LOGIN, PIPELINING, CHUNKING. The smaller the backlog, the more of its time goes into opening connections. dma does not look at the certificate; the other mail programs verify it.
 
 - *quartiles*: of messages/s over the runs; of three runs the slowest and the fastest.
 - *connections*: opened during the run.
