@@ -68,7 +68,7 @@ UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/un
 PROGRAMS = $(BUILD)/sendmail $(BUILD)/relayd $(BUILD)/relayd-session $(BUILD)/spoolctl
 TEST_PROGRAMS = $(BUILD)/tests/smarthost $(BUILD)/tests/testca \
 	$(BUILD)/tests/floor $(BUILD)/tests/empty $(BUILD)/tests/pairs $(BUILD)/tests/fill \
-	$(BUILD)/tests/repair \
+	$(BUILD)/tests/delay $(BUILD)/tests/usage $(BUILD)/tests/flood $(BUILD)/tests/repair \
 	$(BUILD)/tests/convert
 
 .PHONY: all deps demo check bench fuzz install uninstall clean help tests-build unit-build FORCE
@@ -82,7 +82,8 @@ help:
 	@echo 'make demo         send messages to a throw-away smarthost, and show it'
 	@echo 'make check        run all tests; SANITIZE=1: with the sanitizers'
 	@echo 'make fuzz         run the fuzzers, SECONDS=600 each'
-	@echo 'make bench        measure submission, delivery, the idle daemon, and a queue of BACKLOG=1000000'
+	@echo 'make bench        measure it, beside other mail programs from Debian, and with a queue of'
+	@echo '                  BACKLOG=1000000 messages (half an hour)'
 	@echo 'make install      with DESTDIR: files only; PREFIX, SBINDIR, BINDIR, LIBEXECDIR, SYSCONFDIR,'
 	@echo '                  SPOOLDIR, RUNDIR, MANDIR, DOCDIR, UNITDIR; FORCE=1: replaces another MTA'
 	@echo 'make uninstall    keeps configuration and mail; PURGE=1: removes user and group, too'
@@ -101,6 +102,10 @@ $(BUILD)/tests/floor: $(BUILD)/obj/tests/bench/floor.o
 $(BUILD)/tests/empty: $(BUILD)/obj/tests/bench/empty.o
 $(BUILD)/tests/pairs: $(BUILD)/obj/tests/bench/pairs.o
 $(BUILD)/tests/fill: $(BUILD)/obj/tests/bench/fill.o $(SPOOL) $(BASE)
+$(BUILD)/tests/delay: $(BUILD)/obj/tests/bench/delay.o
+$(BUILD)/tests/usage: $(BUILD)/obj/tests/bench/usage.o
+$(BUILD)/tests/flood: $(BUILD)/obj/tests/bench/flood.o
+$(BUILD)/tests/flood: LDLIBS = -lgnutls
 $(BUILD)/tests/repair: $(BUILD)/obj/tests/unit/repair.o $(BUILD)/tests/library.a
 $(BUILD)/tests/repair: LDLIBS = $(SESSION_LIBS)
 $(BUILD)/tests/convert: $(BUILD)/obj/tests/unit/convert.o $(BUILD)/tests/library.a
@@ -184,6 +189,7 @@ fuzz: $(FUZZERS)
 # messages in a long queue
 BACKLOG = 1000000
 bench: all tests-build
+	@tests/deps check
 	@POSTBAG_BUILD='$(abspath $(BUILD))' BACKLOG=$(BACKLOG) /usr/bin/python3 -B tests/bench/bench.py
 
 tests-build: $(TEST_PROGRAMS)

@@ -1,13 +1,21 @@
-"""make bench: what one submission costs beside a floor, how fast a queue drains, what an idle relayd needs,
+"""make bench: what one submission costs beside a floor, what an idle relayd needs, how fast a queue drains beside its peers,
 and what a long queue costs.
 
 Each figure is a median with its quartiles over runs in one go on this machine; they are for reading, not for passing.
+
+bench.py [--smoke] [--only NAME,...] [--longest SECONDS] [--output DIRECTORY]
+  --smoke   as little as shows that it works: few messages, one run, nothing is downloaded
+  --only    these contenders (see contenders.py)
+  --longest what a run may take; a backlog that takes longer is made smaller (30)
+  --output  where RESULTS.md and speed.svg go; by default beside this file, and with --smoke or --only nowhere
 """
 
+import argparse
 import os
 import pathlib
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -17,9 +25,9 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests/e2e"))
 import backlog  # noqa: E402
+import compare  # noqa: E402
 import harness  # noqa: E402
-
-MESSAGE = b"Subject: bench\r\nTo: a@example.test\r\n\r\n" + b"x" * 70 + b"\n" + (b"y" * 70 + b"\n") * 27
+from contenders import MESSAGE  # noqa: E402
 
 
 def spread(values, unit, scale=1.0, digits=0):
@@ -65,25 +73,6 @@ def startup(host, runs):
         shutil.rmtree(spool)
 
 
-def drain(workplace, certs, count, runs, **block):
-    rates = []
-    for _ in range(runs):
-        smarthost = harness.Smarthost(workplace, certs, store=None, transcript=None)
-        host = harness.Host(workplace)
-        host.configure([host.smarthost_block(smarthost, "smtp", None, **block)])
-        for _ in range(count):
-            host.submit(MESSAGE, "a@example.test")
-        start = time.perf_counter()
-        host.start_relayd(wait=False)
-        while host.queue_files():
-            time.sleep(0.005)
-        rates.append(count / (time.perf_counter() - start))
-        host.close()
-        smarthost.stop()
-    setting = " ".join(f"{k} {v}" for k, v in block.items()) or "defaults"
-    print(f"queue of {count}, {setting}:  {spread(rates, 'messages/s')}")
-
-
 def private_memory(pid):
     rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
     return sum(int(n) for n in re.findall(r"^Private_(?:Clean|Dirty): +(\d+)", rollup, re.M))
@@ -113,20 +102,27 @@ def idle(workplace, certs, seconds):
 
 
 def main():
-    quick = "--quick" in sys.argv
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--only", type=lambda names: names.split(","))
+    parser.add_argument("--longest", type=int, default=30)
+    parser.add_argument("--output", type=pathlib.Path)
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and what was started ends with us
+    output = options.output or (None if options.smoke or options.only else compare.HERE)
     workplace = harness.Workplace()
     certs = workplace.make_certs()
     try:
-        host = harness.Host(workplace)
-        host.configure([])
-        submission(host, 20 if quick else 500)
-        startup(host, 20 if quick else 1000)
-        host.close()
-        count, runs = (100, 2) if quick else (1000, 7)
-        drain(workplace, certs, count, runs)
-        drain(workplace, certs, count, runs, connections=1)
-        idle(workplace, certs, 2 if quick else 60)
-        backlog.run(workplace, certs, int(os.environ.get("BACKLOG", 20_000 if quick else 1_000_000)), 1 if quick else 5)
+        if not options.only:
+            host = harness.Host(workplace)
+            host.configure([])
+            submission(host, 20 if options.smoke else 500)
+            startup(host, 20 if options.smoke else 1000)
+            host.close()
+            idle(workplace, certs, 2 if options.smoke else 60)
+        compare.compare(workplace, certs, options.only, output, options.smoke, options.longest)
+        if not options.only and not options.smoke and (count := int(os.environ.get("BACKLOG", 1_000_000))) > 0:
+            backlog.run(workplace, certs, count)
     finally:
         workplace.remove()
 

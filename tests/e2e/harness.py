@@ -24,7 +24,7 @@ import pytest
 TREE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("POSTBAG_BUILD", TREE / "build")).resolve()
 PROGRAMS = ["sendmail", "relayd", "relayd-session", "spoolctl", "tests/smarthost", "tests/testca"]
-BENCH_PROGRAMS = ["tests/floor", "tests/empty", "tests/pairs", "tests/fill"]
+BENCH_PROGRAMS = [f"tests/{name}" for name in ("floor", "empty", "pairs", "fill", "delay", "usage", "flood")]
 NOBODY, NOGROUP = 65534, 65534
 # Everything here is local. Slow machines and sanitizers make it slower, nothing makes it wait.
 TIMEOUT = 20 * float(os.environ.get("POSTBAG_SLOWNESS", "1"))

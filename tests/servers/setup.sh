@@ -1,5 +1,6 @@
 #!/bin/sh
-# setup.sh servers|clients: unpacks real mail servers, or programs that send mail, from Debian's packages below $SERVERS.
+# setup.sh servers|clients|PEER: unpacks real mail servers, programs that send mail, or one program that does what postbag
+# does, from Debian's packages below $SERVERS.
 #
 # Each lies in a root of its own. Nothing is installed, so servers that conflict with each other, or with the host's own,
 # can run side by side; and an ordinary user can do it. Quick when everything is there, and safe when several test runs
@@ -73,7 +74,17 @@ clients)
 	# Its dependencies would bring a mail server along.
 	unpack alone mailx bsd-mailx liblockfile1 libbsd0
 	;;
+postfix)
+	unpack with_dependencies postfix postfix
+	unpack with_dependencies sasl libsasl2-modules
+	;;
+exim)
+	unpack with_dependencies exim exim4-daemon-heavy
+	;;
+nullmailer | msmtp | dma | opensmtpd)
+	unpack with_dependencies "$1" "$1"
+	;;
 *)
-	die "usage: setup.sh servers|clients"
+	die "usage: setup.sh servers|clients|postfix|exim|nullmailer|msmtp|dma|opensmtpd"
 	;;
 esac

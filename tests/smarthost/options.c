@@ -44,6 +44,7 @@ static const char help[] =
     "  --rules FILE        rules, one per line, # comments; read again on SIGHUP\n"
     "  --delay MS          wait before every flush of replies\n"
     "  --exit-after N      exit 0 after N accepted messages\n"
+    "  --mark N            say on stdout when the N-th message was accepted (CLOCK_MONOTONIC)\n"
     "  --help              this text\n"
     "\n"
     "RULE is WHERE[/COUNT][~TEXT] ACTION\n"
@@ -71,7 +72,7 @@ enum letter {
 	LETTER_OCSP, LETTER_IMPLICIT_TLS, LETTER_NO_STARTTLS, LETTER_CLIENT_CA, LETTER_PRIORITY, LETTER_USER,
 	LETTER_PASSWORD, LETTER_MECHANISMS, LETTER_AUTH_IN_CLEAR, LETTER_WITHOUT, LETTER_SIZE,
 	LETTER_STRICT, LETTER_STORE, LETTER_TRANSCRIPT, LETTER_STATS, LETTER_RULE, LETTER_RULES,
-	LETTER_DELAY, LETTER_EXIT_AFTER, LETTER_HELP,
+	LETTER_DELAY, LETTER_EXIT_AFTER, LETTER_MARK, LETTER_HELP,
 };
 
 static const struct option longs[] = {
@@ -99,6 +100,7 @@ static const struct option longs[] = {
 	{ "rules", required_argument, NULL, LETTER_RULES },
 	{ "delay", required_argument, NULL, LETTER_DELAY },
 	{ "exit-after", required_argument, NULL, LETTER_EXIT_AFTER },
+	{ "mark", required_argument, NULL, LETTER_MARK },
 	{ "help", no_argument, NULL, LETTER_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -192,6 +194,8 @@ apply(struct options *options, struct rules *rules, int letter, const char *valu
 		return number_is("size", value, 1, UINT64_MAX / 2, &options->size);
 	case LETTER_EXIT_AFTER:
 		return number_is("exit-after", value, 1, UINT64_MAX, &options->exit_after);
+	case LETTER_MARK:
+		return number_is("mark", value, 1, UINT64_MAX, &options->mark);
 	case LETTER_DELAY:
 		if (!number_is("delay", value, 0, 3600000, &number))
 			return false;

@@ -38,6 +38,7 @@ struct options {
 	const char *stats;
 	unsigned delay;
 	uint64_t exit_after; /* 0: never */
+	uint64_t mark;       /* 0: never */
 };
 
 enum options_result { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_WRONG };

@@ -582,6 +582,17 @@ def test_exit_after_and_stats(tmp_path):
                                  "4 octets\n")
 
 
+def test_mark_tells_when_that_many_were_accepted(tmp_path, capfd):
+    before = time.monotonic()
+    with Server(tmp_path, "--mark", "2") as server, server.raw() as client:
+        client.hello()
+        client.send((ENVELOPE + b"BDAT 2 LAST\r\n\r\n") * 3)
+        assert client.codes(9) == ["250"] * 9
+    said = [line.split() for line in capfd.readouterr().out.splitlines() if line.startswith("message ")]
+    assert [words[:4] for words in said] == [["message", "2", "accepted", "at"]]
+    assert before < float(said[0][4]) < time.monotonic()
+
+
 def test_sigusr1_and_prompt_sigterm(tmp_path):
     with Server(tmp_path) as server, server.raw() as client:
         client.hello()
