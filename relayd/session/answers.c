@@ -137,6 +137,7 @@ answers_end(struct transaction *t)
 {
 	enum meaning meaning = reply_meaning(PHASE_END, &t->c->reply);
 
+	t->ended = true;
 	switch (meaning) {
 	case MEANS_OK:
 		t->c->reset = false;

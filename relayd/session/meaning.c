@@ -111,6 +111,7 @@ static const struct row {
 	{ PHASE_RCPT,     552, 552, ".3.4",  "", MEANS_REFUSED },  /* too big */
 	{ PHASE_RCPT,     552, 552, "",      "", MEANS_DEFERRED }, /* too many: RFC 5321 section 4.5.3.1.10 */
 	{ PHASE_RCPT,     500, 599, ".5.3",  "", MEANS_DEFERRED }, /* too many, RFC 3463 */
+	{ PHASE_END,      552, 552, ".5.3",  "", MEANS_DEFERRED }, /* too many, said late */
 	{ PHASE_MAIL,     500, 599, ".3.4",  "", MEANS_REFUSED },  /* too big */
 	{ PHASE_MAIL,     552, 552, "",      "", MEANS_REFUSED },
 	{ PHASE_MAIL,     523, 523, "",      "", MEANS_REFUSED },

@@ -273,25 +273,33 @@ is_too_many(const struct outcome *o)
 	return o->fresh && o->value == OUTCOME_DEFERRED && (o->code == 452 || o->code == 552);
 }
 
-/* How many recipients the last transaction delivered to, how many were too many for it, and
- * how many were held back. */
+/* How many recipients the last transaction delivered to, how many were too many for it (and
+ * with the enhanced code that says so), and how many were held back. */
 struct tally {
-	size_t delivered, too_many, held;
+	size_t delivered, too_many, named, held;
 };
 
 static struct tally
 transaction_tally(const struct transaction *t)
 {
-	struct tally n = { 0, 0, 0 };
+	struct tally n = { 0, 0, 0, 0 };
 
 	for (size_t i = 0; i < t->message->envelope.recipient_count; i++) {
 		const struct outcome *o = &t->outcomes[i];
 
 		n.delivered += o->fresh && o->value == OUTCOME_DELIVERED;
 		n.too_many += is_too_many(o);
+		n.named += is_too_many(o) && o->text != NULL && strstr(o->text, ".5.3 ") != NULL;
 		n.held += o->held;
 	}
 	return n;
+}
+
+/* Said of some recipients, of which others were accepted; or, late, of all that were. */
+static bool
+are_too_many(const struct transaction *t, const struct tally *n)
+{
+	return n->delivered > 0 ? n->too_many > 0 : t->ended && n->named > 1;
 }
 
 bool
@@ -299,7 +307,7 @@ transaction_wants_more(const struct transaction *t)
 {
 	struct tally n = transaction_tally(t);
 
-	return ((n.delivered > 0 && n.too_many > 0) || n.held > 0) && !t->broken;
+	return (are_too_many(t, &n) || n.held > 0) && !t->broken;
 }
 
 /* RFC 5321 section 4.5.3.1.10: "too many recipients" is about this transaction
@@ -314,13 +322,13 @@ too_many_reopen(struct transaction *t)
 	for (size_t i = 0; i < t->message->envelope.recipient_count; i++) {
 		struct outcome *o = &t->outcomes[i];
 
-		if (n.delivered > 0 && is_too_many(o)) {
+		if (more && are_too_many(t, &n) && is_too_many(o))
 			o->known = false;
-			if (o->text != NULL && strstr(o->text, ".5.3 ") != NULL)
-				t->c->recipients_max = (unsigned)n.delivered;
-		}
 		o->fresh = o->held = false;
 	}
+	if (more && n.named > 0 && are_too_many(t, &n))
+		t->c->recipients_max = (unsigned)(n.delivered > 0 ? n.delivered : n.named / 2);
+	t->ended = false;
 	return more;
 }
 

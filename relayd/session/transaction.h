@@ -31,6 +31,7 @@ struct transaction {
 	struct conversion conversion; /* for a smarthost that takes less than it has */
 	bool broken;                  /* the conversation cannot go on: see its fault */
 	bool own_fault;               /* it is not the smarthost that broke it */
+	bool ended;                   /* the last reply is that to the whole message */
 	bool answered;                /* the smarthost has answered at least one command */
 };
 

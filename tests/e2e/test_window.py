@@ -289,3 +289,26 @@ def test_the_limit_of_recipients_is_learned(make_smarthost, make_host):
     # the first message meets the limit, the next transactions keep to it
     assert [len(mail.recipients) for mail in server.messages()] == [50, 50, 20, 50, 50, 20]
     assert server.transcript().count("452 4.5.3") == 70
+
+
+@pytest.mark.parametrize("code", ["452 4.5.3", "552 5.5.3"])
+@pytest.mark.parametrize("missing", [None, "CHUNKING"])
+def test_too_many_recipients_that_are_refused_at_the_end_are_halved(missing, code, make_smarthost, make_host):
+    server = make_smarthost(rule=f"end/1-2 reply {code} too many recipients", without=missing)
+    host = make_host(server, block={"connections": 1}, **QUICK)
+    wanted = sorted(f"user{number}@example.test" for number in range(40))
+    host.submit(MESSAGE, *wanted)
+    host.start_relayd()
+    host.wait_empty()
+    mails = server.messages()
+    assert [len(mail.recipients) for mail in mails] == [10, 10, 10, 10]
+    assert sorted(address for mail in mails for address in mail.recipients) == wanted
+
+
+def test_one_recipient_that_is_too_many_waits(make_smarthost, make_host):
+    server = make_smarthost(rule="end reply 452 4.5.3 too many recipients")
+    host = make_host(server, block={"connections": 1}, **{**QUICK, "retry_interval": "1h 1h"})
+    host.submit(MESSAGE, "bob@example.test", "carol@example.test")
+    host.start_relayd()
+    host.wait_mailq("  deferred  ")
+    assert server.transcript().count("452 4.5.3") == 3

@@ -57,6 +57,7 @@ each_reply_means_what_the_table_says(void **state)
 		{ PHASE_DATA | PHASE_END, 552, "", MEANS_REFUSED },
 		{ PHASE_RCPT, 552, "", MEANS_DEFERRED },
 		{ PHASE_RCPT, 552, "5.5.3", MEANS_DEFERRED },
+		{ PHASE_END, 552, "5.5.3", MEANS_DEFERRED },
 		{ PHASE_RCPT, 552, "5.2.2", MEANS_REFUSED },
 	};
 
@@ -183,6 +184,7 @@ static const struct example {
 	{ PHASE_RCPT, "452 4.5.3 Too many recipients", MEANS_DEFERRED },
 	{ PHASE_RCPT, "552 5.5.3 Too many recipients", MEANS_DEFERRED },
 	{ PHASE_RCPT, "550 5.5.3 Too many recipients", MEANS_DEFERRED },
+	{ PHASE_END, "552 5.5.3 Too many recipients", MEANS_DEFERRED },
 	{ PHASE_MAIL, "500 5.5.2 unrecognized command", MEANS_CONNECTION },
 	{ PHASE_MAIL, "503 5.5.1 bad sequence of commands", MEANS_CONNECTION },
 	{ PHASE_END, "500 5.5.2 line too long", MEANS_REFUSED },
