@@ -217,8 +217,10 @@ network_settle(struct relayd *r)
 
 		if (h->problem[0] == '\0')
 			h->hastened = 0;
-		if (paused && h->network_changed)
+		if (paused && h->network_changed) {
 			smarthost_hasten(h, now);
+			parts_reconsider(r);
+		}
 		/* what happened during an attempt counts if it fails */
 		if (paused || h->connecting == 0)
 			h->network_changed = false;

@@ -74,6 +74,7 @@ struct attempt {
 	const char *reason;
 	bool content_refused; /* by the reply that is to be bounced */
 	bool deferred, held, failed;
+	bool incomplete; /* the session says nothing of some recipients */
 };
 
 static void
@@ -213,12 +214,12 @@ conclude(struct attempt *a)
 	} else if (a->source->rest) {
 		/* the others have their attempt before this is judged */
 		queue_wait(r, e, a->source->counted ? STATE_DEFERRED : STATE_DUE, now);
-	} else if (a->held) {
+	} else if (a->held && !a->incomplete) {
 		queue_set_aside(r, e, STATE_HELD, a->code, a->reason);
-	} else if (a->failed) {
+	} else if (a->failed && !a->incomplete) {
 		queue_set_aside(r, e, STATE_FAILED, a->code, a->reason);
 	} else {
-		/* a session that says nothing of a recipient */
+		/* of whom nothing was said has another attempt before this is judged */
 		a->deferred = true;
 		queue_wait(r, e, STATE_DEFERRED, now + (int64_t)r->settings.retry_first);
 	}
@@ -335,7 +336,11 @@ static void
 attempt_run(struct attempt *a, struct results *results, bool expired)
 {
 	const struct index_entry *e = a->e;
+	size_t open = 0;
 
+	for (size_t i = 0; i < a->m->envelope.recipient_count; i++)
+		open += !index_is_finished(&a->r->index, e, i);
+	a->incomplete = results->count < open;
 	for (size_t i = 0; i < results->count; i++) {
 		if (expired)
 			result_expire(&results->list[i]);

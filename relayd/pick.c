@@ -110,8 +110,10 @@ pick_session(struct relayd *r, uint64_t carriers, const struct heap *heap, const
 		if (rate_next(&h->rate, now) == 0) {
 			if ((s = session_of(r, h, e, m)) != NULL)
 				return s;
+			/* if it cannot be started, what goes in parts has left the heap */
 			while (session_want(r, h, heap, now))
-				;
+				if (heap_top(heap) != e)
+					return NULL;
 		}
 		/* starting it may have failed */
 		if (h->paused_until <= now && (!is_doubtful(r, h) || patience_end(h, e->due) > now))

@@ -288,6 +288,10 @@ session_packets_ready(struct relayd *r, struct watch *w)
 
 		if (n < 0 && errno == EAGAIN)
 			return;
+		/* it ended with jobs unread; the kernel says so once, before what it has reported
+		 */
+		if (n < 0 && errno == ECONNRESET)
+			continue;
 		if (fd >= 0)
 			close(fd);
 		if (n <= 0) {

@@ -168,8 +168,9 @@ session_stop(struct session *s)
 {
 	struct ipc_stop stop = { .kind = IPC_STOP };
 
-	if (!s->stopping)
-		ipc_send(s->watch.fd, &stop, sizeof(stop), -1);
+	/* behind many jobs there may be no room; the end of the socket needs none */
+	if (!s->stopping && ipc_send(s->watch.fd, &stop, sizeof(stop), -1) < 0)
+		shutdown(s->watch.fd, SHUT_WR);
 	s->stopping = true;
 	session_set_phase(s, SESSION_CLOSING);
 }

@@ -64,10 +64,10 @@ conversation_command(struct conversation *c, const char *fmt, ...)
 	return stream_write(&c->stream, line, (size_t)n + 2);
 }
 
-/* The connection failed.  Of several commands that were written, the smarthost has answered
- * some: perhaps it lost the others. */
-static void
-ahead_failed(struct conversation *c)
+/* Of several commands that were written, the smarthost has answered some: perhaps it lost
+ * the others. */
+void
+conversation_unanswered(struct conversation *c)
 {
 	if (!c->answered || c->awaited == 0 || c->stream.error == STREAM_STOPPED)
 		return;
@@ -78,7 +78,7 @@ int
 conversation_reply(struct conversation *c)
 {
 	if (reply_read(&c->stream, &c->reply) < 0) {
-		ahead_failed(c);
+		conversation_unanswered(c);
 		return -1;
 	}
 	c->answered = true;

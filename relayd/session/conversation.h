@@ -60,5 +60,7 @@ int conversation_command(struct conversation *c, const char *fmt, ...)
 
 /* Sends what was appended and reads a reply into c->reply. */
 int conversation_reply(struct conversation *c);
+/* The stream has failed while a reply was due; conversation_reply() says so itself. */
+void conversation_unanswered(struct conversation *c);
 
 #endif

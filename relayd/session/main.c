@@ -13,6 +13,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "relayd/ipc.h"
 #include "relayd/session/conversation.h"
@@ -236,19 +237,16 @@ static bool
 job_begin(struct session *s, bool *excused)
 {
 	const struct waiting *w = waiting_take(s);
-	struct conversation *c = &s->conversation;
+	const struct conversation *c = &s->conversation;
 	struct message m;
 	enum message_status status = message_open_fd(&m, w->fd);
 
 	if (status != MESSAGE_OK) {
 		window_put_result(
 		    &s->window, w->job.id, &m, status == MESSAGE_CORRUPT ? END_CORRUPT : END_STALE);
-	} else if (s->windowed && window_takes(&s->window, &m)) {
-		/* each reply must belong to a command */
-		if (s->window.count == 0 && stream_has_input(&c->stream)) {
-			stream_fail(&c->stream, STREAM_CLOSED, "the smarthost speaks out of turn");
-			conversation_broken(c);
-		}
+	} else if (s->windowed && window_takes(&s->window, &m) &&
+		   (s->window.count > 0 || !stream_has_input(&c->stream))) {
+		/* a reply that belongs to no command is for job_run() */
 		window_put(&s->window, w->job.id, &m, w->job.finished);
 	} else {
 		while (s->window.count > 0) {
@@ -268,16 +266,24 @@ static bool
 reply_await(struct session *s)
 {
 	struct stream *stream = &s->conversation.stream;
+	struct slot *oldest = &s->window.slots[s->window.first];
 	bool idle = true;
 
 	if (!window_waits(&s->window))
 		return true;
 	stream->last_reply = true;
 	stream_timeout(stream, s->conversation.settings->command_timeout);
-	if (stream->error == STREAM_OK && stream_await(stream) == 0)
+	if (stream->error == STREAM_OK && stream_await(stream) == 0) {
+		/* neither a job in between nor what TLS keeps to itself prolongs the wait */
+		if (oldest->deadline == 0)
+			oldest->deadline = stream->deadline;
+		stream->deadline = oldest->deadline;
 		while (idle && !stream->stopping && !stream_has_input(stream))
 			idle = s->waiting_count == 0 && stream_wait(stream, POLLIN) == 0 &&
-			       stream_take(stream) >= 0;
+			       stream_take(stream) >= 0 &&
+			       (stream_has_input(stream) || clock_boot() < stream->deadline ||
+				   stream_wait(stream, 0) == 0);
+	}
 	stream->last_reply = false;
 	return stream->error != STREAM_OK || stream->stopping || s->waiting_count == 0 ||
 	       stream_has_input(stream);
@@ -324,6 +330,11 @@ session_run(struct session *s, const char *text)
 	s->window.conversation = c;
 	c->stream.control_read = control_ready;
 	c->stream.control_context = s;
+	if (chunks < 0 && c->closed) {
+		report_failed(c);
+		wind_down();
+		return;
+	}
 	if (chunks < 0) {
 		closing(c, c->stream.problem);
 		return;

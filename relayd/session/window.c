@@ -35,7 +35,6 @@ static int
 probe_run(struct conversation *c)
 {
 	static const unsigned wanted[] = { 2, 5, 2, 5 };
-	char line[400];
 
 	if (conversation_command(c, "RSET") < 0 || conversation_command(c, "BDAT 6 LAST") < 0 ||
 	    stream_write(&c->stream, "NOOP\r\n", 6) < 0 || conversation_command(c, "RSET") < 0 ||
@@ -45,9 +44,11 @@ probe_run(struct conversation *c)
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
 		if (conversation_reply(c) < 0)
 			return -1;
-		if (c->reply.code == 421)
-			return stream_fail(&c->stream, STREAM_CLOSED, "%s",
-			    reply_line(&c->reply, line, sizeof(line)));
+		if (c->reply.code == 421) {
+			c->closed = true;
+			return conversation_refused(
+			    c, meaning_fault(reply_meaning(PHASE_GREETING, &c->reply)), "RSET");
+		}
 		if (c->reply.code / 100 != wanted[i])
 			return stream_fail(&c->stream, STREAM_PROTOCOL,
 			    "the smarthost does not discard a chunk that it refuses; the next "
@@ -62,14 +63,18 @@ window_probe(struct conversation *c)
 	int r;
 
 	if (c->settings->window < 2 || (c->can.set & CAN_PIPELINING) == 0 ||
-	    (c->can.set & CAN_CHUNKING) == 0 || (c->peer & PEER_NO_CHUNKS) != 0)
+	    (c->can.set & CAN_CHUNKING) == 0)
+		return 0;
+	/* nor is another server asked behind one that did not: of many behind one name each
+	 * could be another one, and the mail would wait */
+	if ((c->settings->peer & PEER_NO_CHUNKS) != 0)
 		return 0;
 	if ((c->peer & PEER_CHUNKS) != 0)
 		return 1;
 	r = probe_run(c);
-	c->peer = r > 0                                                       ? PEER_CHUNKS
-		  : c->stream.error == STREAM_STOPPED || c->reply.code == 421 ? 0
-									      : PEER_NO_CHUNKS;
+	c->peer = r > 0                                            ? PEER_CHUNKS
+		  : c->stream.error == STREAM_STOPPED || c->closed ? 0
+								   : PEER_NO_CHUNKS;
 	return r;
 }
 
@@ -307,7 +312,16 @@ slot_settle(struct slot *slot)
 	/* it may be accepted already: its reply is worth a wait */
 	c->stream.last_reply = true;
 	stream_timeout(&c->stream, c->settings->command_timeout);
-	step = is_readable(c) ? slot_read(slot) : STEP_UNSENT;
+	if (is_readable(c)) {
+		step = slot_read(slot);
+	} else {
+		/* the wait for its first reply has failed already */
+		step = STEP_UNSENT;
+		if (!c->closed && !c->lost) {
+			conversation_unanswered(c);
+			answers_broken(t);
+		}
+	}
 	c->stream.last_reply = false;
 	outcomes_count(t, &known, &open);
 	if (step != STEP_UNSENT) {
@@ -346,6 +360,9 @@ window_oldest(struct window *w)
 			slot_settle(&w->slots[(w->first + i) % IPC_WINDOW_MAX]);
 		if (is_readable(w->conversation) && w->conversation->stream.error == STREAM_OK)
 			slot->result = transaction_more(&slot->transaction);
+		/* replies to what it had sent ahead may be left: what came next would be
+		 * answered by them, or be content */
+		w->conversation->closed |= slot->transaction.broken;
 	}
 	return slot;
 }

@@ -26,9 +26,10 @@ struct slot {
 	bool reset;         /* a RSET was written before its MAIL */
 	size_t *recipients; /* those that were written, by their place in the envelope */
 	size_t recipient_count;
-	uint64_t end; /* the stream's octet behind its content */
-	bool written; /* false: nothing was; its outcomes, if it has any, are known */
-	bool settled; /* its replies have been read, as far as they came */
+	uint64_t end;     /* the stream's octet behind its content */
+	int64_t deadline; /* of its first reply, CLOCK_BOOTTIME; 0: it is not the oldest yet */
+	bool written;     /* false: nothing was; its outcomes, if it has any, are known */
+	bool settled;     /* its replies have been read, as far as they came */
 	enum ipc_end result;
 };
 

@@ -312,3 +312,132 @@ def test_one_recipient_that_is_too_many_waits(make_smarthost, make_host):
     host.start_relayd()
     host.wait_mailq("  deferred  ")
     assert server.transcript().count("452 4.5.3") == 3
+
+
+class TooManyThenThrottle:
+    """To the first message: recipients 2 and 3 are too many; when they come again, 2 is too fast, and 3 is accepted."""
+
+    def __init__(self):
+        self.mails, self.delivered, self.behind = 0, [], []
+
+    def __call__(self, peer):
+        peer.send(b"220 ready\r\n")
+        recipients = []
+        while (line := peer.line()) != b"QUIT":
+            number = int(line[9:10]) if line.startswith(b"RCPT") else 0
+            if line.startswith(b"EHLO"):
+                peer.send(b"250-ready\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+            elif line.startswith(b"BDAT"):
+                peer.file.read(int(line.split()[1]))
+                self.delivered += recipients
+                peer.send(b"250 accepted\r\n" if recipients else b"503 5.5.1 RCPT first\r\n")
+                recipients = []
+            elif line == b"DATA":
+                # what follows before the replies to RCPT and DATA would be content
+                self.behind.append(peer.file.readline())
+                return
+            elif self.mails == 1 and number in (2, 3):
+                peer.send(b"452 4.3.1 too many recipients\r\n")
+            elif self.mails == 2 and number == 2:
+                peer.send(b"451 4.7.500 slow down\r\n")
+            elif self.mails != 2 or number == 0:
+                self.mails += line.startswith(b"MAIL")
+                recipients = recipients + [number] if number else []
+                peer.send(b"250 fine\r\n")
+
+
+def test_behind_a_throttle_in_a_further_transaction_nothing_is_said(certs, make_host):
+    script = TooManyThenThrottle()
+    server = harness.ScriptedServer(certs, script)
+    try:
+        host = make_host(server, block=CLEAR, **QUICK)
+        host.submit(MESSAGE % 0, "1@example.test", "2@example.test", "3@example.test")
+        host.submit(MESSAGE % 1, "4@example.test")
+        host.start_relayd()
+        host.wait_empty()
+    finally:
+        server.close()
+    assert script.behind == [b""] and sorted(script.delivered) == [1, 2, 3, 4]
+
+
+def test_a_recipient_without_outcome_does_not_fail_with_the_others(make_smarthost, make_host):
+    server = make_smarthost(rule=["RCPT~one reply 550 5.1.1 never", "RCPT~two/1 reply 452 4.4.5 slow down"])
+    host = make_host(server, block={"connections": 1}, **QUICK)
+    host.submit(MESSAGE % 0, "one@example.test", "two@example.test", sender="<>")
+    host.start_relayd()
+    host.wait_log("status=failed")
+    assert [mail.recipients for mail in server.messages()] == [["two@example.test"]]
+
+
+def test_a_server_that_ends_the_question_pauses(make_smarthost, make_host):
+    server = make_smarthost(rule="RSET reply 421 4.3.2 not now")
+    host = make_host(server, block={"connections": 1}, **{**QUICK, "reconnect_interval": "1h 1h"})
+    submit(host, 1)
+    host.start_relayd()
+    host.wait_log("paused=.*not now")
+    assert server.transcript().count("ESMTP") == 1
+
+
+def test_a_server_that_is_another_one_each_time_gets_its_mail(certs, make_host):
+    class Pool(Chunks):
+        def __call__(self, peer, line):
+            if line.startswith(b"EHLO"):
+                peer.send(b"250-ready\r\n250-PIPELINING\r\n250-X-%d\r\n250 CHUNKING\r\n" % peer.number)
+            else:
+                super().__call__(peer, line)
+
+    command = Pool(False)
+    server = harness.ScriptedServer(certs, lambda peer: converse(peer, command))
+    try:
+        host = make_host(server, block=CLEAR, **QUICK)
+        submit(host, 10)
+        host.start_relayd()
+        host.wait_empty()
+    finally:
+        server.close()
+    assert command.accepted == 10
+
+
+def test_words_out_of_turn_cost_a_connection_and_no_pause(certs, make_host):
+    accepted = []
+
+    def script(peer):
+        def command(peer, line):
+            if line.startswith(b"EHLO"):
+                peer.send(b"250-ready\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+            elif line.startswith(b"BDAT"):
+                content = peer.file.read(int(line.split()[1]))
+                chunk = content in (b"", b"NOOP\r\n")
+                accepted.extend([] if chunk else [content])
+                peer.send(b"503 5.5.1 MAIL first\r\n" if chunk else b"250 accepted\r\n421 4.4.2 enough\r\n")
+                while not chunk:
+                    peer.line()
+            else:
+                peer.send(b"250 fine\r\n")
+
+        converse(peer, command)
+
+    server = harness.ScriptedServer(certs, script)
+    try:
+        host = make_host(server, block=CLEAR, **QUICK)
+        host.start_relayd()
+        for _ in range(3):
+            submit(host, 1)
+            host.wait_empty()
+    finally:
+        server.close()
+    assert len(accepted) == 3 and "paused=" not in host.log()
+
+
+@pytest.mark.parametrize(
+    "fault, reason", [("drop", "the smarthost closed the connection"), ("stall", "no answer within 1s")]
+)
+def test_a_reply_that_does_not_come_is_named(fault, reason, make_smarthost, make_host):
+    server = make_smarthost(rule=f"RSET/4 {fault}")
+    host = make_host(server, block={"connections": 1, "command_timeout": "1s"}, **{**QUICK, "reconnect_interval": "1h 1h"})
+    submit(host, 1)
+    host.start_relayd()
+    host.wait_empty()
+    submit(host, 1)
+    host.wait_log("paused=")
+    assert f'reason="{reason}"' in host.log()
