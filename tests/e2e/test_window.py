@@ -361,7 +361,7 @@ def test_behind_a_throttle_in_a_further_transaction_nothing_is_said(certs, make_
 
 
 def test_a_recipient_without_outcome_does_not_fail_with_the_others(make_smarthost, make_host):
-    server = make_smarthost(rule=["RCPT~one reply 550 5.1.1 never", "RCPT~two/1 reply 452 4.4.5 slow down"])
+    server = make_smarthost(rule=["RCPT~one reply 550 5.1.1 never", "RCPT/1~two reply 452 4.4.5 slow down"])
     host = make_host(server, block={"connections": 1}, **QUICK)
     host.submit(MESSAGE % 0, "one@example.test", "two@example.test", sender="<>")
     host.start_relayd()
