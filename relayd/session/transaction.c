@@ -125,6 +125,14 @@ content_broken(struct transaction *t)
 	return meaning == MEANS_OK ? STEP_UNSENT : answers_end(t);
 }
 
+/* It waits as if the smarthost had deferred it: the next attempt may fare no better. */
+static enum step
+transaction_unreadable(struct transaction *t)
+{
+	return outcome_set_all(
+	    t, OUTCOME_DEFERRED, 0, "the message file cannot be read now, or there is no memory");
+}
+
 static enum step
 content_send(struct transaction *t, const struct buf *whole)
 {
@@ -151,7 +159,7 @@ content_send(struct transaction *t, const struct buf *whole)
 		    r == CONTENT_CORRUPT ? "is damaged" : "cannot be read");
 		answers_broken(t);
 		t->own_fault = true;
-		return r == CONTENT_CORRUPT ? STEP_CORRUPT : STEP_UNSENT;
+		return r == CONTENT_CORRUPT ? STEP_CORRUPT : transaction_unreadable(t);
 	}
 	if (r == CONTENT_OK && stream_has_input(&c->stream)) {
 		/* before the end of the data: a refusal, or somebody's trick */
@@ -380,7 +388,9 @@ transaction_prepare(struct transaction *t, struct buf *whole, enum content_resul
 		    "552 5.3.4 the header is larger than rewrite_from can hold, 8 MB");
 	if (*r == CONTENT_REFUSED)
 		return outcome_set_all(t, OUTCOME_REFUSED, 554, t->conversion.refusal);
-	return *r == CONTENT_OK ? STEP_ON : STEP_UNSENT;
+	if (*r == CONTENT_READ)
+		return transaction_unreadable(t);
+	return *r == CONTENT_OK ? STEP_ON : STEP_CORRUPT;
 }
 
 enum ipc_end
@@ -400,9 +410,9 @@ transaction_run(struct transaction *t)
 		return END_UNSENT;
 	}
 	step = transaction_prepare(t, &whole, &r);
-	if (r == CONTENT_CORRUPT || r == CONTENT_READ) {
+	if (r == CONTENT_CORRUPT) {
 		buf_free(&whole);
-		return r == CONTENT_CORRUPT ? END_CORRUPT : END_STALE;
+		return END_CORRUPT;
 	}
 	if (step == STEP_ON)
 		step = envelope_send(t, small ? &whole : NULL);

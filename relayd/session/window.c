@@ -136,8 +136,8 @@ slot_write(struct slot *slot)
 	if (outcome_next_open(t, 0) == t->message->envelope.recipient_count)
 		return;
 	step = transaction_prepare(t, &whole, &r);
-	if (r == CONTENT_CORRUPT || r == CONTENT_READ) {
-		slot->result = r == CONTENT_CORRUPT ? END_CORRUPT : END_STALE;
+	if (r == CONTENT_CORRUPT) {
+		slot->result = END_CORRUPT;
 	} else if (step == STEP_ON && sender_find(slot, &sender, room, sizeof(room))) {
 		stream_timeout(&c->stream, c->settings->command_timeout);
 		slot->reset = c->reset;

@@ -123,7 +123,7 @@ def network(workplace):
 
 @pytest.fixture
 def inject():
-    """with inject(host, FAULT...): strace's faults in relayd, not in its sessions, until the block ends."""
+    """with inject(host, FAULT...): strace's faults in relayd (or in the session pid=), until the block ends."""
     if os.environ.get("POSTBAG_SANITIZE"):
         pytest.skip("the sanitizers do not work under ptrace")
     if os.getuid() != 0 or not shutil.which("strace"):

@@ -9,11 +9,11 @@ import harness
 
 
 @contextlib.contextmanager
-def attached_strace(host, *faults):
+def attached_strace(host, *faults, pid=None):
     said = host.directory / "strace"
     options = [option for fault in faults for option in ("-e", f"inject={fault}")]
     calls = ",".join(fault.partition(":")[0] for fault in faults)
-    command = ["strace", "-p", str(host.relayd.pid), "-o", host.directory / "trace", "-e", f"trace={calls}", *options]
+    command = ["strace", "-p", str(pid or host.relayd.pid), "-o", host.directory / "trace", "-e", f"trace={calls}", *options]
     with open(said, "wb") as log:
         strace = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

@@ -441,3 +441,20 @@ def test_a_reply_that_does_not_come_is_named(fault, reason, make_smarthost, make
     submit(host, 1)
     host.wait_log("paused=")
     assert f'reason="{reason}"' in host.log()
+
+
+@pytest.mark.parametrize("missing, lines", [(None, 1), ("CHUNKING", 1), (None, 40000)])
+def test_a_message_that_cannot_be_read_waits(missing, lines, make_smarthost, make_host, inject):
+    server = make_smarthost(without=missing)
+    host = make_host(server, block={"connections": 1}, **{**QUICK, "retry_interval": "1h 1h"})
+    host.start_relayd()
+    submit(host, 1)
+    host.wait_empty()
+    children = harness.text(f"/proc/{host.relayd.pid}/task/{host.relayd.pid}/children")
+    with inject(host, "pread64:error=EIO", pid=int(children)):
+        host.submit(b"Subject: hello\n\n" + (b"x" * 70 + b"\n") * lines, "bob@example.test")
+        host.wait_mailq("cannot be read now")
+    assert host.log().count("status=") == 2 and len(server.messages()) == 1
+    host.spoolctl("retry", "all")
+    host.wait_empty()
+    assert len(server.messages()) == 2
