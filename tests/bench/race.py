@@ -68,10 +68,13 @@ def started(client, workplace, certs):
 
 def repeat(client, workplace, certs, milliseconds, longest):
     """Runs with the largest backlog that does not take longer than that many seconds: three, or five quick ones."""
+    before = Result(0, 0.0, 0, 0.0, None, 0)
     for count, more in zip(BACKLOGS, [*BACKLOGS[1:], None]):
         first = run(client, workplace, certs, milliseconds, count)
-        # of a short time most is for opening connections, which more messages do not take again
-        if more is None or (first.seconds * more / count > longest and first.seconds > longest / 4):
+        # connections are opened once, so only what the last messages took counts for more of them
+        expected = first.seconds + (first.seconds - before.seconds) / (count - before.count) * ((more or count) - count)
+        if more is None or (expected > longest and first.seconds > longest / 3):
             break
+        before = first
     runs = 5 if first.seconds < QUICK else 3
     return [first] + [run(client, workplace, certs, milliseconds, count) for _ in range(runs - 1)]

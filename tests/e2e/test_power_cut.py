@@ -162,7 +162,7 @@ def test_cut_during_delivery_loses_nothing(make_host, workplace, disk, make_smar
     spool = disk.point / "spool"
     spool.mkdir()
     harness.give_away(spool)
-    smarthost = make_smarthost()
+    smarthost = make_smarthost(delay=30)  # or all is delivered before the cut
     # what is under way, and what a turn of relayd has not synced, can be sent again
     block = {"connections": 2, "window": 4}
     host = make_host(smarthost, block=block, spool_directory=spool, in_doubt_interval="100ms")
