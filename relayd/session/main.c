@@ -200,7 +200,8 @@ idle_end(struct conversation *c)
 	char line[400];
 
 	stream_timeout(&c->stream, 100000);
-	if (conversation_reply(c) < 0)
+	/* what ended it is known already, or comes with the reading */
+	if (c->stream.error != STREAM_OK || conversation_reply(c) < 0)
 		closing(c, c->stream.problem);
 	else
 		closing(c, reply_line(&c->reply, line, sizeof(line)));
