@@ -1,52 +1,18 @@
 /*
- * No line that is made here may look like a boundary line: base64 has no "-", and
- * behind a soft line break "-" is written as =2D.
+ * Lines are taken from the window one by one: what is plain text becomes
+ * quoted-printable or base64, and of what is in one of these forms only the lines that
+ * a smarthost would refuse are written anew.
  */
 #include "sendmail/encode.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#define LINE 76
-#define BASE64_OCTETS 57 /* make one line of 76 characters */
-
-static const char base64_alphabet[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-struct quoted {
-	struct message_writer *to;
-	char line[LINE + 2];
-	size_t len;
-	bool broken; /* the line began behind a soft line break */
-};
-
-/* Octets that stay together, at most 4. */
-static int
-quoted_add(struct quoted *q, const char *token, size_t n)
-{
-	if (q->len + n > LINE - 1) {
-		memcpy(q->line + q->len, "=\r\n", 3);
-		if (message_write(q->to, q->line, q->len + 3) < 0)
-			return -1;
-		q->len = 0;
-		q->broken = true;
-	}
-	if (q->len == 0 && q->broken && token[0] == '-') {
-		token = "=2D";
-		n = 3;
-	}
-	memcpy(q->line + q->len, token, n);
-	q->len += n;
-	return 0;
-}
+#include "base/encoding.h"
 
 static int
-quoted_add_octet(struct quoted *q, char c)
+content_write(void *to, const char *data, size_t len)
 {
-	char hex[8];
-
-	snprintf(hex, sizeof(hex), "=%02X", (unsigned char)c);
-	return quoted_add(q, hex, 3);
+	return message_write(to, data, len);
 }
 
 static bool
@@ -58,33 +24,33 @@ is_hex(char c)
 /* Takes the next octets of a line, of which len are at hand; `last`: they are all that
  * the line has.  How many were taken, or -1. */
 static int
-quoted_take(struct quoted *q, enum encode_form form, const char *s, size_t len, bool last)
+quoted_take(struct quoted_line *q, enum encode_form form, const char *s, size_t len, bool last)
 {
 	bool blank = *s == ' ' || *s == '\t';
 
 	if (form == ENCODE_QUOTED_PRINTABLE) {
 		bool plain = blank ? !(last && len == 1) : *s > ' ' && *s <= '~' && *s != '=';
 
-		return (plain ? quoted_add(q, s, 1) : quoted_add_octet(q, *s)) < 0 ? -1 : 1;
+		return (plain ? quoted_line_add(q, s, 1) : quoted_line_escape(q, *s)) < 0 ? -1 : 1;
 	}
 	if (*s == '\0' || *s == '\r')
-		return quoted_add_octet(q, *s) < 0 ? -1 : 1;
+		return quoted_line_escape(q, *s) < 0 ? -1 : 1;
 	if (form == ENCODE_REPAIR_QUOTED_PRINTABLE && *s == '=') {
 		if (len >= 3 && is_hex(s[1]) && is_hex(s[2]))
-			return quoted_add(q, s, 3) < 0 ? -1 : 3;
+			return quoted_line_add(q, s, 3) < 0 ? -1 : 3;
 		/* at the end it is a soft line break; elsewhere decoders take it as it is
 		 * (section 6.7, note 1), and a break must not come behind it */
 		if (!(last && len == 1))
-			return quoted_add_octet(q, *s) < 0 ? -1 : 1;
+			return quoted_line_escape(q, *s) < 0 ? -1 : 1;
 	}
-	return quoted_add(q, s, 1) < 0 ? -1 : 1;
+	return quoted_line_add(q, s, 1) < 0 ? -1 : 1;
 }
 
 static int
 quoted_line(
     struct window *w, const struct line *line, enum encode_form form, struct message_writer *to)
 {
-	struct quoted q = { .to = to };
+	struct quoted_line q = { .write = content_write, .context = to };
 	uint64_t at = line->start;
 	/* blanks at the end of a quoted-printable line are none of its text */
 	uint64_t end = form == ENCODE_REPAIR_QUOTED_PRINTABLE ? line->text : line->end;
@@ -107,14 +73,14 @@ quoted_line(
 		}
 		at += i;
 	}
-	return message_write(to, q.line, q.len);
+	return quoted_line_end(&q);
 }
 
 /* A line of base64 in lines of 76. */
 static int
 base64_line(struct window *w, const struct line *line, struct message_writer *to)
 {
-	char out[LINE + 2];
+	char out[ENCODING_LINE + 2];
 	size_t n = 0;
 
 	for (uint64_t at = line->start; at < line->end;) {
@@ -124,9 +90,9 @@ base64_line(struct window *w, const struct line *line, struct message_writer *to
 		if (p == NULL)
 			return -1;
 		for (size_t i = 0; i < len; i++) {
-			if (p[i] == '\0' || (p[i] != '=' && strchr(base64_alphabet, p[i]) == NULL))
+			if (!base64_counts(p[i]))
 				continue;
-			if (n == LINE) {
+			if (n == ENCODING_LINE) {
 				memcpy(out + n, "\r\n", 2);
 				if (message_write(to, out, sizeof(out)) < 0)
 					return -1;
@@ -164,33 +130,19 @@ lines_encode(struct window *w, uint64_t start, uint64_t end, enum encode_form fo
 	}
 }
 
-static size_t
-base64_group(const unsigned char *s, size_t n, char *to)
-{
-	unsigned long bits = (unsigned long)s[0] << 16 | (n > 1 ? (unsigned long)s[1] << 8 : 0) |
-			     (n > 2 ? s[2] : 0UL);
-
-	to[0] = base64_alphabet[bits >> 18];
-	to[1] = base64_alphabet[bits >> 12 & 63];
-	to[2] = n > 1 ? base64_alphabet[bits >> 6 & 63] : '=';
-	to[3] = n > 2 ? base64_alphabet[bits & 63] : '=';
-	return 4;
-}
-
 static int
-base64_encode(struct window *w, uint64_t start, uint64_t end, struct message_writer *to)
+base64_lines(struct window *w, uint64_t start, uint64_t end, struct message_writer *to)
 {
-	char out[LINE + 2];
+	char out[ENCODING_LINE + 2];
 
 	while (start < end) {
-		size_t len, n = 0;
+		size_t len, n;
 		const char *p = window_at(w, start, end, &len);
 
 		if (p == NULL)
 			return -1;
 		len = len < BASE64_OCTETS ? len : BASE64_OCTETS;
-		for (size_t i = 0; i < len; i += 3)
-			n += base64_group((const unsigned char *)p + i, len - i, out + n);
+		n = base64_encode((const unsigned char *)p, len, out);
 		start += len;
 		if (start < end) {
 			memcpy(out + n, "\r\n", 2);
@@ -207,6 +159,6 @@ encode_range(struct window *w, uint64_t start, uint64_t end, enum encode_form fo
     struct message_writer *to)
 {
 	if (form == ENCODE_BASE64)
-		return base64_encode(w, start, end, to);
+		return base64_lines(w, start, end, to);
 	return lines_encode(w, start, end, form, to);
 }

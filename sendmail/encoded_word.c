@@ -4,10 +4,10 @@
  */
 #include "sendmail/encoded_word.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/encoding.h"
 #include "base/text.h"
 
 #define CHARSET_SIZE 32
@@ -54,21 +54,6 @@ encoded_word_charset(const char *text, size_t len)
 	return text_is_utf8(text, len) ? "utf-8" : "unknown-8bit";
 }
 
-/* One octet in the "Q" encoding; only what may stand in every place (section 5 (3)). */
-static size_t
-octet_encode(char c, char to[static 4])
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789!*+-/";
-
-	if (c == ' ' || (c != '\0' && strchr(plain, c) != NULL)) {
-		to[0] = c == ' ' ? '_' : c;
-		return 1;
-	}
-	snprintf(to, 4, "=%02X", (unsigned char)c);
-	return 3;
-}
-
 int
 encoded_word_add(struct buf *b, const char *charset, const char *text, size_t len, size_t room)
 {
@@ -81,7 +66,7 @@ encoded_word_add(struct buf *b, const char *charset, const char *text, size_t le
 
 		octets = octets == 0 ? 1 : octets;
 		for (size_t i = 0; i < octets; i++)
-			n += octet_encode(text[at + i], encoded + n);
+			n += q_encode(text[at + i], encoded + n);
 		if (used > 0 && used + n + 2 > room) {
 			buf_add_string(b, "?=\r\n ");
 			used = 0;

@@ -8,9 +8,9 @@
  */
 #include "relayd/session/encoded_words.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "base/encoding.h"
 #include "base/text.h"
 
 #define ENCODED_MAX 75
@@ -35,21 +35,6 @@ line_column(const struct buf *b)
 	return lf == NULL ? b->len : b->len - (size_t)(lf - b->data) - 1;
 }
 
-/* One octet; only what may stand in every place (section 5 (3)) stays as it is. */
-static size_t
-octet_encode(char c, char to[static 4])
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789!*+-/";
-
-	if (c == ' ' || (c != '\0' && strchr(plain, c) != NULL)) {
-		to[0] = c == ' ' ? '_' : c;
-		return 1;
-	}
-	snprintf(to, 4, "=%02X", (unsigned char)c);
-	return 3;
-}
-
 /* Text as encoded words, divided by CRLF and a blank. */
 static int
 run_add(struct buf *b, const char *charset, const char *text, size_t len)
@@ -65,7 +50,7 @@ run_add(struct buf *b, const char *charset, const char *text, size_t len)
 
 		octets = octets == 0 ? 1 : octets;
 		for (size_t i = 0; i < octets; i++)
-			n += octet_encode(text[at + i], encoded + n);
+			n += q_encode(text[at + i], encoded + n);
 		if (used > 0 && column + used + n + 2 > ENCODED_MAX) {
 			buf_add_string(b, "?=\r\n ");
 			used = column = 0;
