@@ -342,19 +342,23 @@ too_many_reopen(struct transaction *t)
 
 /* Further transactions for recipients that were too many.  What becomes of them
  * does not change what is known of the others: if it is unknown, only they are in
- * doubt. */
+ * doubt; those that still waited for a transaction wait for the next connection. */
 static enum step
 too_many_send(struct transaction *t, const struct buf *whole)
 {
-	while (!t->broken && too_many_reopen(t)) {
-		enum step step = envelope_send(t, whole);
+	enum step step = STEP_DONE;
 
-		if (step == STEP_DOUBT)
-			return step;
-		if (step != STEP_DONE)
-			outcome_set_all(t, OUTCOME_DEFERRED, 452, t->c->problem);
+	while (!t->broken && too_many_reopen(t))
+		step = envelope_send(t, whole);
+	if (!t->broken)
+		return STEP_DONE;
+	for (size_t i = 0; i < t->message->envelope.recipient_count; i++) {
+		struct outcome *o = &t->outcomes[i];
+
+		if (o->held || (outcome_is_open(t, i) && step != STEP_DOUBT))
+			outcome_set(o, OUTCOME_DEFERRED, 452, t->c->problem);
 	}
-	return STEP_DONE;
+	return step == STEP_DOUBT ? STEP_DOUBT : STEP_DONE;
 }
 
 static enum ipc_end
