@@ -292,16 +292,15 @@ extended_add(struct buf *out, const struct parameter *p, const char *text, size_
 	}
 }
 
-/* One in which nothing else can be done: only its 8-bit octets are replaced. */
+/* Where nothing else can be done: only 8-bit octets are replaced. */
 static void
-escaped_add(struct buf *out, const struct parameter *p)
+escaped_add(struct buf *out, const char *s, size_t len)
 {
-	buf_add_string(out, "\r\n ");
-	for (size_t i = 0; i < p->len; i++)
-		if ((unsigned char)p->text[i] >= 0x80)
-			buf_addf(out, "%%%02X", (unsigned char)p->text[i]);
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)s[i] >= 0x80)
+			buf_addf(out, "%%%02X", (unsigned char)s[i]);
 		else
-			buf_add_char(out, p->text[i]);
+			buf_add_char(out, s[i]);
 }
 
 static int
@@ -321,7 +320,8 @@ parameter_add(const struct parameter *p, struct buf *out, const char **refusal)
 	}
 	if (p->value == NULL || memchr(p->text, '*', p->name_len) != NULL ||
 	    !text_is_ascii(p->text, p->name_len)) {
-		escaped_add(out, p);
+		buf_add_string(out, "\r\n ");
+		escaped_add(out, p->text, p->len);
 	} else if (text_dequote(p->value, p->value_len, &text) < 0) {
 		out->failed = true;
 	} else {
@@ -334,13 +334,15 @@ parameter_add(const struct parameter *p, struct buf *out, const char **refusal)
 static int
 parameters_add(const char *value, struct buf *out, const char **refusal)
 {
-	size_t first = strcspn(value, ";");
+	size_t first = strcspn(value, ";"), type = strcspn(value, ";(");
 	const char *s = value + first;
 	struct parameter p;
 	int r = 1;
 
-	if (encoded_words_add(out, value, first, false) < 0)
+	/* a comment may stand right behind the type, which must stay what it is */
+	if (encoded_words_add(out, value, type, false) < 0)
 		return -1;
+	escaped_add(out, value + type, first - type);
 	while (r > 0 && parameter_next(&s, &p)) {
 		buf_add_char(out, ';');
 		r = parameter_add(&p, out, refusal);
