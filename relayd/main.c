@@ -105,6 +105,7 @@ smarthosts_set(struct relayd *r, struct smarthost *smarthosts)
 	r->smarthosts = smarthosts;
 	r->smarthost_count = r->settings.smarthost_count;
 	r->routed = route_is_needed(&r->settings);
+	parts_reconsider(r);
 	rounds_free(&r->rounds);
 	if (lanes_dissolve(&r->lanes, &r->heap) < 0)
 		log_error_errno("cannot schedule; relayd must be restarted");

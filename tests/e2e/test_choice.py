@@ -189,6 +189,21 @@ def test_a_part_that_waits_for_its_smarthost_does_not_keep_back_the_other(make_s
     assert recipients(one) == [ANN] and recipients(two) == [BEN]
 
 
+def test_a_reload_ends_the_wait_of_parts(make_smarthost, make_routed):
+    one, two = make_smarthost(), make_smarthost(rule="RCPT/1~ben reply 451 4.7.1 later")
+    one.stop()
+    settings = {**PAUSED, "retry_interval": "1h 2h"}
+    host = make_routed((one, {"for": "to:@a.test"}), (two, {"for": "to:@b.test"}), **settings)
+    host.start_relayd()
+    host.submit(MESSAGE, ANN, BEN)
+    host.wait_log(f"to=<{BEN}> status=deferred")
+    host.wait_log(r"smarthost=\S* paused=.*cannot connect")
+    one.start()
+    host.reload()
+    host.wait_empty()
+    assert recipients(one) == [ANN] and recipients(two) == [BEN]
+
+
 def test_a_part_whose_smarthost_fails_does_not_keep_back_what_was_deferred(make_smarthost, make_routed):
     one, two = make_smarthost(rule="RCPT/1 reply 451 4.7.1 later"), make_smarthost(rule="banner stall")
     host = make_routed((one, {"for": "to:@a.test"}), (two, {"for": "to:@b.test"}), **PAUSED)
