@@ -196,9 +196,10 @@ additions_add(struct buf *out, const struct additions *a, bool encoding)
 		buf_addf(out, "Content-Transfer-Encoding: %s\r\n", a->encoding);
 }
 
-/* The header in ASCII. */
+/* The header in ASCII.  `separate`: an empty line must follow, because the first line of the
+ * body may become one that looks like a field. */
 static int
-header_write(struct walk *w, const struct entity *e, const struct additions *a, bool has_body)
+header_write(struct walk *w, const struct entity *e, const struct additions *a, bool separate)
 {
 	struct buf out = BUF_INIT(HEADER_OUT_MAX);
 	bool encoding = a->encoding != NULL;
@@ -217,7 +218,7 @@ header_write(struct walk *w, const struct entity *e, const struct additions *a, 
 		encoding = false;
 	}
 	additions_add(&out, a, encoding);
-	if (e->separated || (has_body && (a->encoding != NULL || a->version)))
+	if (e->separated || separate)
 		buf_add_string(&out, "\r\n");
 	if (r > 0 && !out.failed)
 		r = put(w, buf_string(&out), out.len) == 0;
@@ -282,6 +283,7 @@ leaf_write(struct walk *w, const struct entity *e)
 	struct additions a = { .version = false };
 	struct region r = w->region;
 	enum body_form form;
+	bool changes;
 
 	if (leaf_form(w, e, &form) < 0)
 		return refuse(w, not_supported);
@@ -292,7 +294,8 @@ leaf_write(struct walk *w, const struct entity *e)
 	} else if (e->type.has_encoding && e->type.encoding == ENTITY_IDENTITY) {
 		a.encoding = "7bit";
 	}
-	if (header_write(w, e, &a, r.end > r.start) < 0 ||
+	changes = form != BODY_COPY || a.encoding != NULL;
+	if (header_write(w, e, &a, changes && r.end > r.start) < 0 ||
 	    body_write(w->c, r.start, r.end, form) < 0)
 		return -1;
 	/* its line end has been encoded too, and no boundary line brings one */
@@ -359,7 +362,7 @@ signed_write(struct walk *w, const struct entity *e)
 		return -1;
 	if (w->region.eight_bit)
 		return refuse(w, not_supported);
-	if (header_write(w, e, &none, true) < 0)
+	if (header_write(w, e, &none, false) < 0)
 		return -1;
 	return body_write(w->c, w->region.start, w->region.end, BODY_COPY);
 }
@@ -421,7 +424,7 @@ entity_convert(struct walk *w, uint64_t start, size_t depth, bool digest, bool m
 	int r = entity_read(w, start, digest, &e);
 
 	if (r == 0 && w->c->scope == CONVERT_HEADER) {
-		r = header_write(w, &e, &(struct additions){ .version = false }, true);
+		r = header_write(w, &e, &(struct additions){ .version = false }, false);
 		buf_free(&e.header);
 		return r < 0 ? -1 : body_write(w->c, e.body, w->c->input.length, BODY_COPY);
 	}

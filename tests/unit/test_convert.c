@@ -70,6 +70,9 @@ each_content_becomes_what_the_table_says(void **state)
 		{ "To: \"" UE " <a@x>\r\n\r\n", "To: =?utf-8?q?=22=C3=BC?= <a@x>\r\n\r\n" },
 		{ "Content-Disposition: a; filename=" UE "; b=c\r\n\r\n",
 		    "Content-Disposition: a;\r\n filename*=utf-8''%C3%BC; b=c\r\n\r\n" },
+		/* behind a header without an empty line */
+		{ MIME MIXED "\rX: " UE "\r\n--b\r\n\r\nx\r\n--b--\r\n",
+		    MIME MIXED "\r\n=0DX: =C3=BC\r\n--b\r\n\r\nx\r\n--b--\r\n" },
 		{ MIME "Content-Type: multipart/mixed(" UE "); boundary=b\r\n\r\n--b\r\n\r\n" UE
 		       "\r\n--b--\r\n",
 		    MIME "Content-Type: multipart/mixed(%C3%BC); boundary=b\r\n\r\n--b\r\n" QP
