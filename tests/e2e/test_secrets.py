@@ -1,5 +1,8 @@
 """Where passwords and tokens come from, and what becomes of mail when one is refused."""
 
+import base64
+import os
+import pathlib
 import re
 
 import pytest
@@ -206,3 +209,27 @@ def test_a_file_that_does_not_change_leaves_the_pause_alone(smarthost, make_host
     host.password.read_text()
     host.mailq()
     assert smarthost.transcript().count("C: AUTH") == 1
+
+
+# where it must not appear
+
+
+def test_a_password_stands_in_no_other_file_and_in_no_core(make_smarthost, make_host):
+    secret = "correct-horse-battery"
+    encoded = [base64.b64encode(text).decode().rstrip("=") for text in (secret.encode(), f"\0{secret}".encode(), f"\0alice\0{secret}".encode())]
+    server = make_smarthost(mechanisms="PLAIN", user="alice", password=secret, rule="RCPT/1 reply 550 5.1.1 nobody")
+    host = make_host(server, **PATIENT)
+    host.set_password(secret)
+    send(host)
+    host.wait_log("status=bounced")
+    host.wait_empty()
+    session = int(re.search(r"session=(\d+) connected=", host.log())[1])
+    files = [path for path in host.directory.rglob("*") if path.is_file() and path != host.password]
+    assert host.logfile in files and any(host.spool in path.parents for path in files)
+    for process in (session, host.relayd.pid):
+        files += [pathlib.Path(f"/proc/{process}/{name}") for name in ("cmdline", "environ")]
+    for path in files:
+        content = path.read_bytes().decode("latin-1")
+        assert not [text for text in (secret, *encoded) if text in content], path
+    assert re.search(r"Max core file size +0 +0 ", pathlib.Path(f"/proc/{session}/limits").read_text())
+    assert os.stat(f"/proc/{session}/mem").st_uid == 0  # of a process that leaves no core, whosoever it is
