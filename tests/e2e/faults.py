@@ -9,9 +9,9 @@ import harness
 
 
 @contextlib.contextmanager
-def attached_strace(host, *faults, pid=None):
+def attached_strace(host, *faults, pid=None, options=()):
     said = host.directory / "strace"
-    options = [option for fault in faults for option in ("-e", f"inject={fault}")]
+    options = [*options, *(option for fault in faults for option in ("-e", f"inject={fault}"))]
     calls = ",".join(fault.partition(":")[0] for fault in faults)
     command = ["strace", "-p", str(pid or host.relayd.pid), "-o", host.directory / "trace", "-e", f"trace={calls}", *options]
     with open(said, "wb") as log:

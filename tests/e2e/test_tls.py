@@ -122,6 +122,23 @@ def test_the_lowest_version(offered, wanted, make_smarthost, make_host):
         assert_refused(host, server, r"TLS handshake: .*\(tls_min_version is 1.3\)")
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("fault", ["recvfrom:error=EAGAIN", "recvfrom:error=EINTR", "sendmsg:error=EINTR"])
+def test_each_call_is_made_again(fault, version, make_smarthost, make_host, inject):
+    """Every other one of a session's calls fails, from the first octet of the handshake on."""
+    server = make_smarthost(priority=f"NORMAL:-VERS-ALL:+VERS-TLS{version}")
+    host = make_host(server, **QUICK)
+    host.start_relayd()
+    with inject(host, f"{fault}:when=1+2", options=["-f"]):
+        host.submit(MESSAGE + b"x" * 70 + b"\n" * 5000, BOB)
+        host.wait_empty()
+    [mail] = server.messages()
+    assert mail.tls.split()[0] == version and "paused=" not in host.log()
+    session = re.search(r"session=(\d+) connected=", host.log())[1]
+    failed = [line for line in harness.text(host.directory / "trace").splitlines() if line.split()[0] == session and "INJECTED" in line]
+    assert len(failed) > 5
+
+
 def test_tls_1_3_is_offered_before_1_2(certs, make_host):
     """Go's servers take the first version of the list that they know, and 1.2 is then a downgrade that fails."""
     hellos = []
