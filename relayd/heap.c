@@ -1,6 +1,7 @@
 /*
- * A binary heap; position 0 in an entry means that it is not in the heap, so the
- * places count from 1.
+ * A heap in which each place has four children: of a long one nothing is in the processor's
+ * cache, and the entries of the children are fetched at the same time.  Position 0 in an
+ * entry means that it is not in the heap, so the places count from 1.
  */
 #include "relayd/heap.h"
 
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #define SIZE_FIRST 64
+#define CHILDREN 4
 
 void
 heap_free(struct heap *h)
@@ -36,23 +38,47 @@ place(struct heap *h, size_t at, struct index_entry *e)
 	e->heap = (uint32_t)at;
 }
 
+static size_t
+parent(size_t at)
+{
+	return (at + CHILDREN - 2) / CHILDREN;
+}
+
+static size_t
+first_child(size_t at)
+{
+	return CHILDREN * (at - 1) + 2;
+}
+
+/* The child at `at` that comes first; 0: there is none. */
+static size_t
+least_child(const struct heap *h, size_t at)
+{
+	size_t first = first_child(at), end = first + CHILDREN, least = first;
+
+	if (first > h->count)
+		return 0;
+	if (end > h->count + 1)
+		end = h->count + 1;
+	for (size_t i = first; i < end; i++)
+		__builtin_prefetch(entry_at(h, i), 1);
+	for (size_t i = first + 1; i < end; i++)
+		if (before(entry_at(h, i), entry_at(h, least)))
+			least = i;
+	return least;
+}
+
 /* Moves e from the hole at `at` to where it belongs. */
 static void
 sift(struct heap *h, size_t at, struct index_entry *e)
 {
-	while (at > 1 && before(e, entry_at(h, at / 2))) {
-		place(h, at, entry_at(h, at / 2));
-		at /= 2;
-	}
-	for (;;) {
-		size_t child = 2 * at;
+	size_t child;
 
-		if (child > h->count)
-			break;
-		if (child < h->count && before(entry_at(h, child + 1), entry_at(h, child)))
-			child++;
-		if (!before(entry_at(h, child), e))
-			break;
+	while (at > 1 && before(e, entry_at(h, parent(at)))) {
+		place(h, at, entry_at(h, parent(at)));
+		at = parent(at);
+	}
+	while ((child = least_child(h, at)) != 0 && before(entry_at(h, child), e)) {
 		place(h, at, entry_at(h, child));
 		at = child;
 	}
@@ -122,8 +148,9 @@ count_due(const struct heap *h, size_t at, int64_t now, size_t limit)
 
 	if (at > h->count || limit == 0 || entry_at(h, at)->due > now)
 		return 0;
-	n += count_due(h, 2 * at, now, limit - n);
-	return n + count_due(h, 2 * at + 1, now, limit - n);
+	for (size_t i = 0; i < CHILDREN; i++)
+		n += count_due(h, first_child(at) + i, now, limit - n);
+	return n;
 }
 
 size_t
