@@ -292,15 +292,25 @@ extended_add(struct buf *out, const struct parameter *p, const char *text, size_
 	}
 }
 
-/* Where nothing else can be done: only 8-bit octets are replaced. */
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Where nothing else can be done: only what may not be sent is replaced. */
 static void
 escaped_add(struct buf *out, const char *s, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)s[i] >= 0x80)
+	for (size_t i = 0; i < len; i++) {
+		if (is_blank(s[i]) && i + 1 < len && !is_blank(s[i + 1]) &&
+		    line_column(out) > FOLD_COLUMN)
+			buf_add_string(out, "\r\n");
+		if ((unsigned char)s[i] >= 0x80 || s[i] == '\r')
 			buf_addf(out, "%%%02X", (unsigned char)s[i]);
 		else
 			buf_add_char(out, s[i]);
+	}
 }
 
 static int

@@ -70,6 +70,11 @@ each_content_becomes_what_the_table_says(void **state)
 		{ "To: \"" UE " <a@x>\r\n\r\n", "To: =?utf-8?q?=22=C3=BC?= <a@x>\r\n\r\n" },
 		{ "Content-Disposition: a; filename=" UE "; b=c\r\n\r\n",
 		    "Content-Disposition: a;\r\n filename*=utf-8''%C3%BC; b=c\r\n\r\n" },
+		/* what it had of lines is folded anew */
+		{ MIME "Content-Type: text/plain (" UE " " UE " " UE " " UE "\r\n " UE " " UE "\r\n"
+		       " \r" UE ")\r\n\r\nx\r\n",
+		    MIME "Content-Type: text/plain (%C3%BC %C3%BC %C3%BC %C3%BC %C3%BC %C3%BC\r\n"
+			 " %0D%C3%BC)\r\n\r\nx\r\n" },
 		/* behind a header without an empty line */
 		{ MIME MIXED "\rX: " UE "\r\n--b\r\n\r\nx\r\n--b--\r\n",
 		    MIME MIXED "\r\n=0DX: =C3=BC\r\n--b\r\n\r\nx\r\n--b--\r\n" },
