@@ -136,7 +136,7 @@ take(int fd, struct buf *b)
 	ssize_t n;
 	int r = 0;
 
-	while ((n = file_read(fd, part, sizeof(part))) > 0 && r == 0)
+	while (r == 0 && (n = file_read(fd, part, sizeof(part))) > 0)
 		r = buf_append(b, part, (size_t)n);
 	explicit_bzero(part, sizeof(part));
 	if (r < 0)

@@ -126,6 +126,7 @@ BAD_COMMANDS = {
     "fails": ("exit 3", "exits with status 3"),
     "prints nothing": (":", "prints nothing"),
     "prints without end": ("yes", "prints more than 64K"),
+    "prints a little too much and waits": ("head -c 65540 /dev/zero; sleep 9", "prints more than 64K"),
     "is killed": ("kill -KILL $$", "ended by signal 9"),
 }
 
