@@ -315,6 +315,10 @@ class Host:
     def wait_empty(self, timeout=None):
         self.wait_for(lambda: not self.queue_files(), timeout, "the queue is empty")
 
+    def wait_queue(self, count):
+        """Until that many files are left: that of a message goes a little after the reply that ends it."""
+        self.wait_for(lambda: len(self.queue_files()) == count, what=f"the queue has {count} files")
+
     def wait_log(self, pattern, timeout=None):
         return self.wait_for(lambda: re.search(pattern, self.log()), timeout, f"the log says {pattern!r}")
 

@@ -639,7 +639,7 @@ def test_mailq_and_spoolctl_show_what_waits_and_why(waiting):
 
 def test_show_has_the_content_and_no_control_characters(waiting):
     waiting.submit(b"Subject: \x1b]0;pwned\x07 \xc2\x9b31m\n\n\x1b[2Jbody\x08\xff\n", "later@example.test")
-    waiting.wait_for(lambda: len(waiting.queue_files()) == 2, what="it is in the queue")
+    waiting.wait_queue(2)
     shown = waiting.spoolctl("show", waiting.queue_files()[1][:12])
     assert shown.returncode == 0 and b"body" in shown.stdout and b"pwned" in shown.stdout
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown.stdout.decode())

@@ -94,7 +94,7 @@ def test_many_late_messages_are_warned_of_in_slices(make_smarthost, make_host):
     for number in range(25):
         host.submit(MESSAGE, f"later{number}@example.test")
     host.wait_for(lambda: host.log().count("status=delayed warning=") == 25, what="25 warnings")
-    host.wait_for(lambda: len(host.queue_files()) == 25, what="they are delivered")
+    host.wait_queue(25)
     assert host.log().count("status=delayed warning=") == 25
 
 
@@ -192,7 +192,8 @@ def test_a_bounce_is_tried_twice_at_most_and_only_for_its_content(where, times, 
     host.start_relayd()
     host.submit(MESSAGE, "bad@example.test")
     host.wait_mailq("  failed  .*<>\n")
-    assert len(host.queue_files()) == 1 and server.messages() == []
+    host.wait_queue(1)
+    assert server.messages() == []
     assert server.transcript().count("C: MAIL FROM:<>") == times
 
 
@@ -202,7 +203,8 @@ def test_a_sender_who_is_the_failing_recipient_gets_no_second_bounce(make_smarth
     host.start_relayd()
     host.submit(MESSAGE, "bad@example.test", sender="bad@example.test")
     host.wait_mailq("  failed  .*<>\n +to  <bad@example.test>")
-    assert len(host.queue_files()) == 1 and server.transcript().count("C: MAIL FROM:<>") == 1
+    host.wait_queue(1)
+    assert server.transcript().count("C: MAIL FROM:<>") == 1
 
 
 def test_an_address_beyond_ascii_is_reported_in_ascii_to_a_sender_in_ascii(make_smarthost, make_host):
@@ -241,7 +243,7 @@ def test_what_has_failed_is_removed_after_keep_failed_and_what_is_held_stays(mak
     host.submit(MESSAGE, "bad@example.test", sender="<>")
     host.wait_mailq("  failed  ")
     host.wait_log("status=removed reason=.*keep_failed is over")
-    host.wait_for(lambda: len(host.queue_files()) == 1, what="its file is removed")
+    host.wait_queue(1)
     assert "  held  " in host.mailq() and " removed " in harness.text(host.spool / "state" / "journal")
 
 

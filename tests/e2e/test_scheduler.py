@@ -332,7 +332,8 @@ def test_a_daily_limit_holds_although_another_session_succeeds(make_smarthost, m
     host.wait_log("paused=.*daily limit")
     host.wait_for(lambda: recipients(server) == [BOB] and not sessions(host), what="the other session has ended")
     assert server.transcript().count("S: 550 5.4.5") == 1 and "works again" not in host.log()
-    assert "daily limit" in host.mailq() and len(host.queue_files()) == 9
+    assert "daily limit" in host.mailq()
+    host.wait_queue(9)
 
 
 def test_idle_connections_that_were_reset_delay_nothing(make_scripted, make_host):
@@ -400,7 +401,7 @@ def test_a_new_journal_knows_who_was_warned_and_since_when_a_message_has_failed(
     host.submit(MESSAGE, "bad@example.test", sender="<>")
     host.submit(MESSAGE, "later@example.test")
     host.wait_log("status=delayed warning=")
-    host.wait_for(lambda: len(host.queue_files()) == 2, what="the warning is delivered")
+    host.wait_queue(2)
 
     def lines(event):
         return re.findall(rf"^\w+ (\d+) (\w+) \* {event} ", harness.text(host.spool / "state/journal"), re.MULTILINE)

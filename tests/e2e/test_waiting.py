@@ -232,7 +232,7 @@ def test_relayd_is_not_running(smarthost, make_host):
 def test_relayd_is_killed_meanwhile(stalled):
     host, server = stalled
     processes = [start_and_wait(host, server, option) for option in ["-v", "-odi"]]
-    host.wait_for(lambda: len(host.queue_files()) == 2, what="both are queued")
+    host.wait_queue(2)
     host.kill_relayd()
     assert [end(host, one) for one in processes] == ["sendmail: relayd says no more of it; the message is queued\n", ""]
     assert len(host.queue_files()) == 2
@@ -248,7 +248,7 @@ def test_a_message_that_is_removed_meanwhile(stalled):
 def test_all_who_wait_hear_that_the_smarthost_has_gone(make_running):
     host, server = make_running("banner stall", **PAUSED)
     processes = [start_and_wait(host, server, "-v") for _ in range(5)]
-    host.wait_for(lambda: len(host.queue_files()) == 5, what="all are queued")
+    host.wait_queue(5)
     server.stop()
     for said in [end(host, one) for one in processes]:
         assert re.fullmatch(rf"sendmail: waits for smarthost localhost:{server.port}: .+\n", said)
