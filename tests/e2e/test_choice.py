@@ -251,7 +251,7 @@ def test_a_smarthost_that_pauses_holds_up_no_mail_of_others(make_smarthost, make
     two.wait_messages()
     host.submit(MESSAGE, BEN)
     two.wait_messages(2)
-    assert host.mailq().count(f"smarthost localhost:{one.port}: cannot connect") == 30
+    host.wait_for(lambda: host.mailq().count(f"smarthost localhost:{one.port}: cannot connect") == 30, what="they wait")
     said = host.submit(MESSAGE, ANN, options=["-v"]).stderr.decode()
     assert re.match(rf"sendmail: waits for smarthost localhost:{one.port}: ", said)
     one.start()

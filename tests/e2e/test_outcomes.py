@@ -318,7 +318,8 @@ def test_a_deferral_waits_longer_each_time_and_mailq_says_why(make_smarthost, ma
     host.wait_for(lambda: len(pauses()) >= 5, what="five attempts")
     for pause, least in zip(pauses(), [100, 200, 400, 800, 800]):
         assert least - 5 <= pause <= least * 1.25 + 5, pauses()
-    assert "451 4.7.1 greylisted" in host.mailq() and server.messages() == []
+    host.wait_mailq("451 4.7.1 greylisted")
+    assert server.messages() == []
 
 
 def test_a_deferred_message_keeps_its_turn_over_a_restart(make_smarthost, make_host):

@@ -448,7 +448,7 @@ def test_a_connection_that_breaks_keeps_the_reason_of_the_last_deferral(make_sma
     host.start_relayd()
     host.submit(b"Subject: x\n\nx\n", "bob@example.test")
     host.wait_log("paused=")
-    assert "451 4.7.1 greylisted" in host.mailq()
+    host.wait_mailq("451 4.7.1 greylisted")
 
 
 def test_only_recipients_of_the_transaction_that_was_cut_are_in_doubt(make_smarthost, make_host):

@@ -103,7 +103,8 @@ def test_a_fault_that_stays_is_logged_once(make_smarthost, make_host):
     host.submit(MESSAGE, "bob@example.test")
     host.wait_for(lambda: server.transcript().count("closed for today") >= 6, what="six attempts")
     assert host.log().count("closed for today") == 1
-    assert "closed for today" in host.mailq() and len(host.queue_files()) == 1
+    host.wait_mailq("closed for today")
+    assert len(host.queue_files()) == 1
 
 
 # nothing in the clear
