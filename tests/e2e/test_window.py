@@ -190,18 +190,23 @@ def converse(peer, command):
         command(peer, line)
 
 
-@pytest.mark.parametrize("discards", [True, False])
-def test_chunks_are_for_servers_that_discard_a_refused_one(discards, certs, make_host):
-    command = Chunks(discards)
+def ten_delivered(command, certs, make_host):
+    """Ten messages go to a server that answers so."""
     server = harness.ScriptedServer(certs, lambda peer: converse(peer, command))
     try:
         host = make_host(server, block=CLEAR, **QUICK)
         submit(host, 10)
         host.start_relayd()
         host.wait_empty()
-        transcript = server.transcript()
+        return host, server, server.transcript()
     finally:
         server.close()
+
+
+@pytest.mark.parametrize("discards", [True, False])
+def test_chunks_are_for_servers_that_discard_a_refused_one(discards, certs, make_host):
+    command = Chunks(discards)
+    host, server, transcript = ten_delivered(command, certs, make_host)
     assert command.accepted == 10 and ("b'DATA" in transcript) != discards
     # asked once; whoever runs the chunk is found out by that, costs one connection, and no pause
     assert transcript.count("b'BDAT 6 LAST") == 1 and len(command.ran) == (0 if discards else 1)
@@ -387,14 +392,7 @@ def test_a_server_that_is_another_one_each_time_gets_its_mail(certs, make_host):
                 super().__call__(peer, line)
 
     command = Pool(False)
-    server = harness.ScriptedServer(certs, lambda peer: converse(peer, command))
-    try:
-        host = make_host(server, block=CLEAR, **QUICK)
-        submit(host, 10)
-        host.start_relayd()
-        host.wait_empty()
-    finally:
-        server.close()
+    ten_delivered(command, certs, make_host)
     assert command.accepted == 10
 
 
